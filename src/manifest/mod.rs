@@ -1,0 +1,122 @@
+//! What is asked for: one event's photos, and how the caller wants them packed.
+//!
+//! A [`Manifest`] is the validated form. It is made from JSON or from a list of URLs by
+//! [`Manifest::parse`], which reports everything that is wrong at once as [`Violations`]; after
+//! that nobody checks again. [`name`] makes names that are safe to unpack anywhere, [`url`] keeps
+//! download tokens out of whatever is printed. Nothing here does I/O.
+
+pub mod hash;
+pub mod name;
+mod parse;
+pub mod url;
+mod violation;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use hash::Hashes;
+pub use name::EntryName;
+pub use parse::Defaults;
+pub use url::{HostRules, PhotoUrl};
+pub use violation::{Violation, Violations};
+
+/// The largest manifest that is read, in bytes (32 MiB).
+pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
+/// The most photos that one manifest may name.
+pub const MAX_PHOTOS: usize = 100_000;
+/// How long links live unless the caller says otherwise, and the longest they may: R2 signs
+/// URLs for at most seven days (R2 documentation, "Presigned URLs").
+pub const MAX_EXPIRES_IN: Duration = Duration::from_hours(7 * 24);
+
+/// A validated manifest.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// Names the event; part of keys in the bucket. 1 to 128 of `A-Za-z0-9._-`.
+    pub event_id: String,
+    /// What people call the event, for e-mails.
+    pub title: Option<String>,
+    /// The archive's name as given; [`Manifest::archive_file_name`] is the safe form.
+    pub archive_name: String,
+    /// 1 to [`MAX_PHOTOS`] photos, in the order in which they appear in the archive.
+    pub photos: Vec<Photo>,
+    /// What to do about photos that cannot be had.
+    pub on_missing: OnMissing,
+    /// Split into several archives so that none is longer than this many bytes.
+    pub max_archive_bytes: Option<u64>,
+    /// Whom to tell when the job is done.
+    pub notify: Notify,
+    /// How long download links are valid; at most [`MAX_EXPIRES_IN`].
+    pub expires_in: Duration,
+}
+
+impl Manifest {
+    /// Reads a manifest: a JSON object, a bare JSON array of photos, or text with one URL a line.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn parse(bytes: &[u8], defaults: &Defaults, hosts: &HostRules) -> Result<Self, Violations> {
+        parse::parse(bytes, defaults, hosts)
+    }
+
+    /// The archive's file name, safe on every system and ending in `.zip`.
+    pub fn archive_file_name(&self) -> String {
+        name::archive_file_name(&self.archive_name, &self.event_id)
+    }
+
+    /// The name of every photo's entry, in manifest order: safe, and unique even where case
+    /// does not count. They depend on the manifest alone, not on which photos turn out missing.
+    pub fn entry_names(&self) -> Vec<EntryName> {
+        name::assign(self.photos.iter().map(Photo::wanted_name))
+    }
+}
+
+/// One photo (or video, or any other file) of a manifest.
+#[derive(Debug, Clone)]
+pub struct Photo {
+    /// Where it is downloaded from.
+    pub url: PhotoUrl,
+    /// The name it was given, as given; a relative path that may contain folders.
+    pub name: Option<String>,
+    /// Its length in bytes, when the caller knows it. Saves the probe.
+    pub size: Option<u64>,
+    /// When it was last modified.
+    pub modified: Option<Timestamp>,
+    /// Checksums that its bytes must have.
+    pub hashes: Hashes,
+}
+
+impl Photo {
+    /// The name it would like to have in the archive, before that is made safe and unique.
+    pub fn wanted_name(&self) -> Option<String> {
+        self.name.clone().or_else(|| self.url.file_name())
+    }
+
+    /// How to call it in messages: its name if it has one, else its URL without the query.
+    pub fn label(&self) -> String {
+        self.wanted_name().unwrap_or_else(|| self.url.to_string())
+    }
+}
+
+/// What to do about photos that cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnMissing {
+    /// Leave them out and say so, in the archive and in every report.
+    #[default]
+    Skip,
+    /// Make no archive.
+    Fail,
+}
+
+/// Whom to tell, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// Recipients of the e-mail with the links.
+    pub email: Vec<String>,
+    /// Language of the e-mail, such as `en`.
+    pub locale: Option<String>,
+    /// Whether the recipients hear of a failure too.
+    pub tell_about_failure: bool,
+    /// An `https` address that receives signed events.
+    pub webhook: Option<PhotoUrl>,
+}

@@ -1,0 +1,677 @@
+//! From bytes to a [`Manifest`], noting everything that is wrong on the way.
+//!
+//! The JSON is read field by field instead of through derived types, so that one wrong photo
+//! does not hide the next, and borrowed from the input, so that a manifest of 100,000 photos
+//! costs little more than itself.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::hash::{crc32c_from_base64, md5_from_base64};
+use super::{
+    Hashes, HostRules, MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, Manifest, Notify, OnMissing,
+    Photo, PhotoUrl, Violations,
+};
+
+/// The longest entry name that is accepted, in bytes; Linux's limit on a path.
+const MAX_NAME_BYTES: usize = 4096;
+
+/// What the command line knows that the manifest may leave out.
+#[derive(Debug, Clone, Default)]
+pub struct Defaults {
+    /// The event, for manifests that don't name one; also overrides.
+    pub event_id: Option<String>,
+    /// The event when neither names one: `run` says `event`.
+    pub fallback_event_id: Option<String>,
+}
+
+pub(super) fn parse(
+    bytes: &[u8],
+    defaults: &Defaults,
+    hosts: &HostRules,
+) -> Result<Manifest, Violations> {
+    let mut found = Violations::default();
+    if bytes.len() > MAX_MANIFEST_BYTES {
+        found.add(
+            "manifest",
+            format!("is {} bytes long", bytes.len()),
+            format!("at most {MAX_MANIFEST_BYTES} bytes are read; split the event"),
+        );
+        return Err(found);
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.trim_start_matches('\u{feff}').trim(),
+        Err(error) => {
+            found.add(
+                "manifest",
+                format!("is not UTF-8 text ({error})"),
+                "save it as UTF-8",
+            );
+            return Err(found);
+        }
+    };
+    let manifest = match text.bytes().next() {
+        Some(b'{') => from_object(text, defaults, hosts, &mut found),
+        Some(b'[') => json(text, &mut found).and_then(|photos| {
+            let mut fields = Fields::default();
+            fields.entries.push(("photos".into(), photos));
+            assemble(fields, defaults, hosts, &mut found)
+        }),
+        Some(_) => from_lines(text, defaults, hosts, &mut found),
+        None => {
+            found.add(
+                "manifest",
+                "is empty",
+                "give a JSON manifest, or one URL a line",
+            );
+            None
+        }
+    };
+    found.or(manifest)
+}
+
+fn json<'a, T: Deserialize<'a>>(text: &'a str, found: &mut Violations) -> Option<T> {
+    serde_json::from_str(text)
+        .map_err(|error| {
+            found.add(
+                "manifest",
+                format!("is not valid JSON ({error})"),
+                "check it with a JSON linter",
+            );
+        })
+        .ok()
+}
+
+fn from_object(
+    text: &str,
+    defaults: &Defaults,
+    hosts: &HostRules,
+    found: &mut Violations,
+) -> Option<Manifest> {
+    let object: Object<'_> = json(text, found)?;
+    assemble(
+        Fields::new(String::new(), object, found),
+        defaults,
+        hosts,
+        found,
+    )
+}
+
+fn from_lines(
+    text: &str,
+    defaults: &Defaults,
+    hosts: &HostRules,
+    found: &mut Violations,
+) -> Option<Manifest> {
+    let mut photos = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        photos.push(photo_from_url(
+            line,
+            &format!("line {}", number + 1),
+            hosts,
+            found,
+        ));
+    }
+    finish(Fields::default(), photos, defaults, found)
+}
+
+fn assemble(
+    mut fields: Fields<'_>,
+    defaults: &Defaults,
+    hosts: &HostRules,
+    found: &mut Violations,
+) -> Option<Manifest> {
+    match fields.take::<u64>("version", "the number 1", found) {
+        None | Some(1) => {}
+        Some(version) => found.add(
+            "version",
+            format!("is {version}, which this program does not know"),
+            "use 1, or a newer program",
+        ),
+    }
+    let photos = match fields.raw("photos") {
+        None => {
+            found.add("photos", "is missing", "list the photos' URLs");
+            Vec::new()
+        }
+        Some(raw) => match serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
+            Err(_) => {
+                found.add("photos", "is not an array", "list the photos' URLs");
+                Vec::new()
+            }
+            Ok(list) if list.is_empty() => {
+                found.add("photos", "is empty", "list at least one photo");
+                Vec::new()
+            }
+            Ok(list) if list.len() > MAX_PHOTOS => {
+                too_many(list.len(), found);
+                Vec::new()
+            }
+            Ok(list) => list
+                .into_iter()
+                .enumerate()
+                .map(|(index, raw)| photo(raw, &format!("photos[{index}]"), hosts, found))
+                .collect(),
+        },
+    };
+    finish(fields, photos, defaults, found)
+}
+
+fn too_many(count: usize, found: &mut Violations) {
+    found.add(
+        "photos",
+        format!("has {count} photos"),
+        format!("at most {MAX_PHOTOS} fit into one job; split the event"),
+    );
+}
+
+/// Everything but the photos, which are `None` where a violation was noted.
+fn finish(
+    mut fields: Fields<'_>,
+    photos: Vec<Option<Photo>>,
+    defaults: &Defaults,
+    found: &mut Violations,
+) -> Option<Manifest> {
+    if photos.len() > MAX_PHOTOS {
+        too_many(photos.len(), found);
+    }
+    if photos.is_empty() && found.total() == 0 {
+        found.add("photos", "is empty", "list at least one photo");
+    }
+    let event_id = event_id(&mut fields, defaults, found);
+    let archive_name = fields
+        .take::<String>("archive_name", "text", found)
+        .unwrap_or_else(|| format!("{}.zip", event_id.as_deref().unwrap_or_default()));
+    let on_missing = match fields
+        .take::<String>("on_missing", "`skip` or `fail`", found)
+        .as_deref()
+    {
+        None | Some("skip") => OnMissing::Skip,
+        Some("fail") => OnMissing::Fail,
+        Some(other) => {
+            found.add(
+                "on_missing",
+                format!("is `{}`", other.escape_debug()),
+                "use `skip` or `fail`",
+            );
+            OnMissing::Skip
+        }
+    };
+    let max_archive_bytes =
+        fields.take::<u64>("max_archive_bytes", "a whole number of bytes", found);
+    if max_archive_bytes == Some(0) {
+        found.add("max_archive_bytes", "is 0", "leave it out for one archive");
+    }
+    let title = fields.take("title", "text", found);
+    let notify = notify(&mut fields, found);
+    let expires_in = expires_in(&mut fields, found);
+    fields.refuse_rest(found);
+    Some(Manifest {
+        event_id: event_id?,
+        title,
+        archive_name,
+        photos: photos.into_iter().collect::<Option<Vec<_>>>()?,
+        on_missing,
+        max_archive_bytes,
+        notify: notify?,
+        expires_in: expires_in?,
+    })
+}
+
+fn event_id(
+    fields: &mut Fields<'_>,
+    defaults: &Defaults,
+    found: &mut Violations,
+) -> Option<String> {
+    let given = fields.take::<String>("event_id", "text", found);
+    let Some(event_id) = defaults
+        .event_id
+        .clone()
+        .or(given)
+        .or_else(|| defaults.fallback_event_id.clone())
+    else {
+        found.add(
+            "event_id",
+            "is missing",
+            "name the event, here or with `--event-id`",
+        );
+        return None;
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if event_id.is_empty()
+        || event_id.len() > 128
+        || event_id.starts_with('.')
+        || !event_id.chars().all(allowed)
+    {
+        found.add(
+            "event_id",
+            format!("is `{}`", event_id.escape_debug()),
+            "use 1 to 128 of the characters A-Z a-z 0-9 . _ - and no dot in front",
+        );
+        return None;
+    }
+    Some(event_id)
+}
+
+fn expires_in(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Duration> {
+    let Some(text) = fields.take::<String>("expires_in", "text such as `7d`", found) else {
+        return Some(MAX_EXPIRES_IN);
+    };
+    match humantime::parse_duration(&text) {
+        Ok(duration) if !duration.is_zero() && duration <= MAX_EXPIRES_IN => Some(duration),
+        _ => {
+            found.add(
+                "expires_in",
+                format!("is `{}`", text.escape_debug()),
+                "use a time such as `12h` or `3d`, at most `7d`",
+            );
+            None
+        }
+    }
+}
+
+fn notify(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Notify> {
+    let Some(raw) = fields.raw("notify") else {
+        return Some(Notify::default());
+    };
+    let Ok(object) = serde_json::from_str::<Object<'_>>(raw.get()) else {
+        found.add("notify", "is not an object", "write `{\"email\": […]}`");
+        return None;
+    };
+    let before = found.total();
+    let mut fields = Fields::new("notify.".to_owned(), object, found);
+    let email: Vec<String> = fields
+        .take("email", "an array of addresses", found)
+        .unwrap_or_default();
+    for (index, address) in email.iter().enumerate() {
+        if !looks_like_an_address(address) {
+            found.add(
+                format!("notify.email[{index}]"),
+                format!("is `{}`", address.escape_debug()),
+                "give an address such as `couple@example.com`",
+            );
+        }
+    }
+    let webhook = fields
+        .take::<String>("webhook", "an `https` address", found)
+        .and_then(|text| {
+            let encrypted = HostRules {
+                allowed_hosts: vec!["*".to_owned()],
+                allow_http: false,
+            };
+            PhotoUrl::parse(&text, &encrypted)
+                .map_err(|(problem, _)| {
+                    found.add("notify.webhook", problem, "give an `https://` address");
+                })
+                .ok()
+        });
+    let locale = fields.take("locale", "text such as `en`", found);
+    let tell_about_failure = fields
+        .take("tell_about_failure", "true or false", found)
+        .unwrap_or_default();
+    fields.refuse_rest(found);
+    (found.total() == before).then_some(Notify {
+        email,
+        locale,
+        tell_about_failure,
+        webhook,
+    })
+}
+
+fn looks_like_an_address(address: &str) -> bool {
+    match address.rsplit_once('@') {
+        Some((local, domain)) => {
+            !local.is_empty()
+                && !domain.is_empty()
+                && !domain.contains("..")
+                && !domain.starts_with('.')
+                && !address.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',')
+        }
+        None => false,
+    }
+}
+
+fn photo(raw: &RawValue, place: &str, hosts: &HostRules, found: &mut Violations) -> Option<Photo> {
+    if let Ok(url) = serde_json::from_str::<Cow<'_, str>>(raw.get()) {
+        return photo_from_url(&url, place, hosts, found);
+    }
+    let Ok(object) = serde_json::from_str::<Object<'_>>(raw.get()) else {
+        found.add(
+            place,
+            "is neither a URL nor an object",
+            "write `\"https://…\"` or `{\"url\": \"https://…\"}`",
+        );
+        return None;
+    };
+    let before = found.total();
+    let mut fields = Fields::new(format!("{place}."), object, found);
+    let url = match fields.take::<String>("url", "an address", found) {
+        Some(text) => PhotoUrl::parse(&text, hosts)
+            .map_err(|(problem, remedy)| found.add(format!("{place}.url"), problem, remedy))
+            .ok(),
+        None if found.total() == before => {
+            found.add(
+                format!("{place}.url"),
+                "is missing",
+                "give the photo's address",
+            );
+            None
+        }
+        None => None,
+    };
+    let name = fields.take::<String>("name", "text", found);
+    if let Some(name) = name.as_ref().filter(|name| name.len() > MAX_NAME_BYTES) {
+        found.add(
+            format!("{place}.name"),
+            format!("is {} bytes long", name.len()),
+            format!("use at most {MAX_NAME_BYTES}"),
+        );
+    }
+    let size = fields.take("size", "a whole number of bytes", found);
+    let modified = fields
+        .take::<String>("modified", "a time", found)
+        .and_then(|text| {
+            text.parse::<Timestamp>()
+                .map_err(|_| {
+                    found.add(
+                        format!("{place}.modified"),
+                        format!("is `{}`", text.escape_debug()),
+                        "use RFC 3339, such as `2026-06-20T15:04:05Z`",
+                    );
+                })
+                .ok()
+        });
+    let crc32c = checksum(&mut fields, "crc32c", "4", crc32c_from_base64, found);
+    let md5 = checksum(&mut fields, "md5", "16", md5_from_base64, found);
+    fields.refuse_rest(found);
+    (found.total() == before).then_some(())?;
+    Some(Photo {
+        url: url?,
+        name,
+        size,
+        modified,
+        hashes: Hashes { crc32c, md5 },
+    })
+}
+
+fn checksum<T>(
+    fields: &mut Fields<'_>,
+    name: &str,
+    bytes: &str,
+    read: impl Fn(&str) -> Option<T>,
+    found: &mut Violations,
+) -> Option<T> {
+    let text = fields.take::<String>(name, "base64 text", found)?;
+    let value = read(&text);
+    if value.is_none() {
+        found.add(
+            format!("{}{name}", fields.place),
+            format!("is `{}`", text.escape_debug()),
+            format!("write the {bytes} bytes in base64, as in `x-goog-hash`"),
+        );
+    }
+    value
+}
+
+fn photo_from_url(
+    text: &str,
+    place: &str,
+    hosts: &HostRules,
+    found: &mut Violations,
+) -> Option<Photo> {
+    match PhotoUrl::parse(text, hosts) {
+        Ok(url) => Some(Photo {
+            url,
+            name: None,
+            size: None,
+            modified: None,
+            hashes: Hashes::default(),
+        }),
+        Err((problem, remedy)) => {
+            found.add(place, problem, remedy);
+            None
+        }
+    }
+}
+
+/// A JSON object whose values are not read yet, with its keys in order, doubles included.
+struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Object<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    entries.push((key.0, value));
+                }
+                Ok(Object(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// A key, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The fields of one object that nobody has asked for yet, under their `snake_case` names.
+#[derive(Default)]
+struct Fields<'a> {
+    /// Prefix of a field's place, such as `photos[3].`.
+    place: String,
+    entries: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(place: String, object: Object<'a>, found: &mut Violations) -> Self {
+        let mut entries: Vec<(Cow<'a, str>, &'a RawValue)> = Vec::with_capacity(object.0.len());
+        for (key, value) in object.0 {
+            let name = canonical(key);
+            if entries.iter().any(|(known, _)| *known == name) {
+                found.add(format!("{place}{name}"), "is given twice", "leave one out");
+            } else {
+                entries.push((name, value));
+            }
+        }
+        Self { place, entries }
+    }
+
+    /// A field's value as written; `null` counts as absent, as JavaScript callers mean it.
+    fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
+        let at = self.entries.iter().position(|(key, _)| key == name)?;
+        let (_, value) = self.entries.swap_remove(at);
+        (value.get() != "null").then_some(value)
+    }
+
+    fn take<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        found: &mut Violations,
+    ) -> Option<T> {
+        let raw = self.raw(name)?;
+        serde_json::from_str(raw.get())
+            .map_err(|_| {
+                let shown: String = raw.get().chars().take(40).collect();
+                found.add(
+                    format!("{}{name}", self.place),
+                    format!("is `{shown}`"),
+                    format!("give {expected}"),
+                );
+            })
+            .ok()
+    }
+
+    fn refuse_rest(self, found: &mut Violations) {
+        let mut rest: Vec<String> = self
+            .entries
+            .into_iter()
+            .map(|(key, _)| format!("{}{}", self.place, key.escape_debug()))
+            .collect();
+        rest.sort();
+        for place in rest {
+            found.add(
+                place,
+                "is not a known field",
+                "check its spelling, or leave it out",
+            );
+        }
+    }
+}
+
+/// `eventId` and `event_id` are one field; `fileName` is how JavaScript callers say `name`.
+fn canonical(key: Cow<'_, str>) -> Cow<'_, str> {
+    let key = if key.contains(|c: char| c.is_ascii_uppercase()) {
+        let mut snake = String::with_capacity(key.len() + 4);
+        for c in key.chars() {
+            if c.is_ascii_uppercase() {
+                snake.push('_');
+            }
+            snake.push(c.to_ascii_lowercase());
+        }
+        Cow::Owned(snake)
+    } else {
+        key
+    };
+    match key.as_ref() {
+        "file_name" | "filename" => Cow::Borrowed("name"),
+        _ => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Manifest, Violations> {
+        let hosts = HostRules {
+            allowed_hosts: vec!["photos.example".to_owned()],
+            allow_http: false,
+        };
+        Manifest::parse(text.as_bytes(), &Defaults::default(), &hosts)
+    }
+
+    #[test]
+    fn a_full_manifest_is_read() {
+        let manifest = read(
+            r#"{"version": 1, "event_id": "smith-jones-2026", "title": "Smith & Jones",
+                "archive_name": "Smith & Jones.zip", "on_missing": "fail",
+                "photos": ["https://photos.example/a.jpg?token=x",
+                  {"url": "https://photos.example/b", "name": "Ceremony/IMG_0001.jpg", "size": 8123456,
+                   "modified": "2026-06-20T15:04:05Z", "crc32c": "n03x6A==", "md5": "Ojk9c3dhfxgoKVVHYwFbHQ=="}],
+                "max_archive_bytes": 4000000000, "expires_in": "3d",
+                "notify": {"email": ["couple@example.com"], "locale": "en", "webhook": "https://hooks.example/x"}}"#,
+        )
+        .unwrap();
+        insta::assert_debug_snapshot!(manifest);
+    }
+
+    #[test]
+    fn camel_case_and_nulls_are_what_javascript_writes() {
+        let manifest = read(
+            r#"{"eventId": "e1", "maxArchiveBytes": null, "onMissing": "fail",
+                "photos": [{"url": "https://photos.example/b", "fileName": "b.jpg"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(manifest.event_id, "e1");
+        assert_eq!(manifest.on_missing, OnMissing::Fail);
+        assert_eq!(manifest.photos[0].name.as_deref(), Some("b.jpg"));
+    }
+
+    #[test]
+    fn lists_of_urls_are_manifests_too() {
+        let defaults = Defaults {
+            event_id: Some("party".to_owned()),
+            fallback_event_id: None,
+        };
+        let hosts = HostRules::anything();
+        let json = br#"["https://a.example/1.jpg", "https://a.example/2.jpg"]"#;
+        let text =
+            b"\xef\xbb\xbf# photos\r\nhttps://a.example/1.jpg\r\n\r\nhttps://a.example/2.jpg\r\n";
+        for bytes in [json.as_slice(), text.as_slice()] {
+            let manifest = Manifest::parse(bytes, &defaults, &hosts).unwrap();
+            assert_eq!(manifest.photos.len(), 2);
+            assert_eq!(manifest.archive_file_name(), "party.zip");
+        }
+    }
+
+    #[test]
+    fn everything_wrong_is_reported_at_once() {
+        let error = read(
+            r#"{"version": 2, "eventId": "../x", "event_id": "y", "photoz": [], "on_missing": "maybe",
+                "max_archive_bytes": -1, "expires_in": "8d",
+                "notify": {"email": ["nobody", "a@b.example\nBcc: c@d.example"], "webhook": "http://hooks.example", "sms": 1},
+                "photos": [
+                  "http://photos.example/a.jpg", "https://evil.example/a.jpg", "gs://bucket/a.jpg", "/a.jpg", 7,
+                  {"name": "x"}, {"url": "https://user:pw@photos.example/a.jpg"},
+                  {"url": "https://photos.example/a", "size": "8", "modified": "yesterday", "crc32c": "zz", "md5": "n03x6A==", "colour": 1}
+                ]}"#,
+        )
+        .unwrap_err();
+        insta::assert_snapshot!(error);
+    }
+
+    #[test]
+    fn only_twenty_problems_are_spelled_out() {
+        let urls: Vec<String> = (0..30).map(|n| format!("\"ftp://x/{n}\"")).collect();
+        let error = read(&format!(
+            "{{\"event_id\": \"e\", \"photos\": [{}]}}",
+            urls.join(",")
+        ))
+        .unwrap_err();
+        assert_eq!((error.first().len(), error.total()), (20, 30));
+        assert!(error.to_string().ends_with("and 10 more"));
+    }
+
+    #[test]
+    fn empty_and_broken_manifests_say_so() {
+        let cases = [
+            "",
+            "  \n",
+            "{",
+            "[]",
+            "{}",
+            r#"{"event_id": "e", "photos": []}"#,
+            r#"{"event_id": "e", "photos": "x"}"#,
+            "# only a comment",
+        ];
+        let table: Vec<String> = cases
+            .iter()
+            .map(|case| format!("{case:?}\n{}", read(case).unwrap_err()))
+            .collect();
+        insta::assert_snapshot!(table.join("\n\n"));
+    }
+
+    #[test]
+    fn two_hundred_thousand_photos_are_too_many() {
+        let line = "https://photos.example/a.jpg\n".repeat(200_000);
+        let error = read(&line).unwrap_err();
+        assert!(error.to_string().contains("has 200000 photos"));
+        let json = format!(
+            "{{\"event_id\": \"e\", \"photos\": [{}\"https://photos.example/a\"]}}",
+            "\"https://photos.example/a\",".repeat(199_999)
+        );
+        let error = read(&json).unwrap_err();
+        insta::assert_snapshot!(error, @"
+        the manifest has 1 problem
+          photos: has 200000 photos; at most 100000 fit into one job; split the event
+        ");
+    }
+}
