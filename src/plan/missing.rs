@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::EntryName;
+use super::Fate;
+use crate::manifest::{EntryName, Manifest};
 
 /// The name of the note inside the archive.
 pub const MISSING_NOTE_NAME: &str = "MISSING.txt";
@@ -18,6 +19,29 @@ pub struct Missing {
     pub name: EntryName,
     /// Why.
     pub reason: MissingReason,
+}
+
+impl Missing {
+    /// The photos that are missing, in manifest order.
+    pub fn among(manifest: &Manifest, fates: &[Fate]) -> Vec<Self> {
+        if !fates.iter().any(|fate| matches!(fate, Fate::Missing(_))) {
+            return Vec::new();
+        }
+        manifest
+            .entry_names()
+            .into_iter()
+            .zip(fates)
+            .enumerate()
+            .filter_map(|(photo, (name, fate))| match fate {
+                Fate::Present { .. } => None,
+                Fate::Missing(reason) => Some(Self {
+                    photo,
+                    name,
+                    reason: reason.clone(),
+                }),
+            })
+            .collect()
+    }
 }
 
 /// Why a photo cannot be had: reasons that another try would not change.

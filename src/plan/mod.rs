@@ -141,18 +141,7 @@ impl Plan {
     pub fn new(manifest: &Manifest, fates: &[Fate]) -> Result<Self, PlanError> {
         assert_eq!(manifest.photos.len(), fates.len(), "one fate per photo");
         let names = manifest.entry_names();
-        let missing: Vec<Missing> = fates
-            .iter()
-            .enumerate()
-            .filter_map(|(photo, fate)| match fate {
-                Fate::Present { .. } => None,
-                Fate::Missing(reason) => Some(Missing {
-                    photo,
-                    name: names[photo].clone(),
-                    reason: reason.clone(),
-                }),
-            })
-            .collect();
+        let missing = Missing::among(manifest, fates);
         if missing.len() == fates.len() {
             return Err(PlanError::NothingLeft);
         }

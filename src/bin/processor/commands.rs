@@ -1,0 +1,396 @@
+//! What each command does: settings → adapters → library → output.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use wedding_photo_processor::demo;
+use wedding_photo_processor::engine::{self, EngineError, Progress, Report};
+use wedding_photo_processor::exit_code::ExitCode;
+use wedding_photo_processor::manifest::{
+    Defaults, HostRules, MAX_MANIFEST_BYTES, Manifest, Violations,
+};
+use wedding_photo_processor::plan::Plan;
+use wedding_photo_processor::settings::{Loaded, Settings};
+use wedding_photo_processor::sink::discard::DiscardSink;
+use wedding_photo_processor::sink::file::FileSink;
+use wedding_photo_processor::source::http::HttpSource;
+use wedding_photo_processor::verify::{self, Completeness, Findings};
+
+use crate::args::{Command, DemoArgs, ManifestArgs, PlanArgs, RunArgs, VerifyArgs};
+use crate::output;
+use crate::progress_bar::Bar;
+
+/// What every command needs.
+pub(crate) struct Context {
+    pub(crate) loaded: Loaded,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// Why a command failed, and the exit code for that.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Box<dyn Error + Send + Sync>,
+    pub(crate) code: ExitCode,
+}
+
+impl Failure {
+    fn new(error: impl Into<Box<dyn Error + Send + Sync>>, code: ExitCode) -> Self {
+        Self {
+            error: error.into(),
+            code,
+        }
+    }
+
+    pub(crate) fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(error, ExitCode::Usage)
+    }
+
+    pub(crate) fn try_again(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(error, ExitCode::TryAgain)
+    }
+
+    /// Somebody asked to stop.
+    pub(crate) fn stopped(code: ExitCode) -> Self {
+        Self::new("interrupted; nothing was left behind", code)
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let code = ExitCode::from(&error);
+        Self::new(error, code)
+    }
+}
+
+impl From<Violations> for Failure {
+    fn from(violations: Violations) -> Self {
+        Self::new(violations, ExitCode::BadData)
+    }
+}
+
+/// Printing failed.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::try_again(error)
+    }
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run(args) => run_manifest(&args, context).await,
+        Command::Plan(args) => plan(&args, context).await,
+        Command::Verify(args) => verify_archives(&args, context),
+        Command::Demo(args) => run_demo(&args, context).await,
+        Command::Config(args) => config(&context.loaded, args.json),
+    }
+}
+
+async fn run_manifest(args: &RunArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let settings = &context.loaded.settings;
+    let destination = Destination::parse(&args.output)?;
+    let manifest = read_manifest(&args.manifest, &settings.host_rules())?;
+    let report = make_archives(manifest, &destination, settings, &context.cancel).await?;
+    show(&report, args.json)?;
+    Ok(ExitCode::Done)
+}
+
+async fn run_demo(args: &DemoArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let mut settings = context.loaded.settings.clone();
+    settings.source.allow_http = true;
+    settings.source.allow_private = true;
+    settings.source.allowed_hosts.0 = vec!["127.0.0.1".to_owned()];
+    output::note(format!("making {} sample photos …", demo::PHOTOS));
+    let photos = tokio::task::spawn_blocking(demo::photos)
+        .await
+        .map_err(Failure::try_again)?;
+    let origin = demo::DemoOrigin::start(photos)
+        .await
+        .map_err(Failure::try_again)?;
+    let manifest = demo::manifest(&origin);
+    output::note(format!(
+        "serving them at {} and downloading them from there …",
+        origin.url(0).trim_end_matches("/photos/0.jpg")
+    ));
+    let manifest = Manifest::parse(
+        manifest.as_bytes(),
+        &Defaults::default(),
+        &settings.host_rules(),
+    )?;
+    let destination = Destination::parse(&args.output)?;
+    let report = make_archives(manifest, &destination, &settings, &context.cancel).await?;
+    show(&report, args.json)?;
+    Ok(ExitCode::Done)
+}
+
+async fn make_archives(
+    manifest: Manifest,
+    destination: &Destination,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<Report, Failure> {
+    let source = Arc::new(HttpSource::new(settings.http_options()).map_err(Failure::usage)?);
+    let options = settings.engine_options();
+    let progress = Arc::new(Progress::default());
+    let bar = Bar::follow(Arc::clone(&progress));
+    let manifest = Arc::new(manifest);
+    let report = match destination {
+        Destination::Discard => {
+            engine::run(manifest, source, &DiscardSink, &options, progress, cancel).await
+        }
+        Destination::File(sink) => {
+            engine::run(manifest, source, sink, &options, progress, cancel).await
+        }
+    };
+    drop(bar);
+    Ok(report?)
+}
+
+fn show(report: &Report, json: bool) -> Result<(), Failure> {
+    if json {
+        output::json(report)?;
+    } else {
+        output::note(report);
+        for archive in &report.archives {
+            output::data(&archive.location)?;
+        }
+    }
+    Ok(())
+}
+
+async fn plan(args: &PlanArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let settings = &context.loaded.settings;
+    let manifest = Arc::new(read_manifest(&args.manifest, &settings.host_rules())?);
+    let source = Arc::new(HttpSource::new(settings.http_options()).map_err(Failure::usage)?);
+    let progress = Arc::new(Progress::default());
+    let bar = Bar::follow(Arc::clone(&progress));
+    let options = settings.engine_options();
+    let plan = engine::plan(manifest, source, &options, &progress, &context.cancel).await;
+    drop(bar);
+    let plan = plan?;
+    if args.json {
+        output::json(&plan)?;
+    } else {
+        output::data(plan.to_string().trim_end())?;
+    }
+    Ok(ExitCode::Done)
+}
+
+/// What `verify --json` prints.
+#[derive(Serialize)]
+struct Verification {
+    ok: bool,
+    archives: Vec<NamedFindings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completeness: Option<Completeness>,
+}
+
+#[derive(Serialize)]
+struct NamedFindings {
+    archive: String,
+    #[serde(flatten)]
+    findings: Findings,
+}
+
+fn verify_archives(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let mut found = Vec::new();
+    for path in &args.archives {
+        let file = File::open(path).map_err(|error| {
+            Failure::usage(format!("cannot open `{}`: {error}", path.display()))
+        })?;
+        found.push(verify::inspect(io::BufReader::new(file)));
+    }
+    let completeness = match (&args.plan, &args.manifest) {
+        (Some(path), _) => {
+            let plan: Plan = serde_json::from_slice(&read_input(path)?).map_err(|error| {
+                let problem = format!("`{}` is not a plan: {error}", path.display());
+                Failure::new(problem, ExitCode::BadData)
+            })?;
+            Some(verify::compare_with_plan(&found, &plan))
+        }
+        (None, Some(path)) => {
+            let hosts = context.loaded.settings.host_rules();
+            let manifest = parse_manifest(path, None, &hosts)?;
+            Some(verify::compare_with_manifest(&found, &manifest))
+        }
+        (None, None) => None,
+    };
+    let problems = found
+        .iter()
+        .map(|findings| findings.problems.len())
+        .sum::<usize>()
+        + completeness
+            .as_ref()
+            .map_or(0, |found| found.problems.len());
+    let noted = completeness
+        .as_ref()
+        .map_or(0, |found| found.noted_missing.len());
+    let verification = Verification {
+        ok: problems == 0 && noted == 0,
+        archives: args
+            .archives
+            .iter()
+            .zip(found)
+            .map(|(path, findings)| NamedFindings {
+                archive: path.display().to_string(),
+                findings,
+            })
+            .collect(),
+        completeness,
+    };
+    if args.json {
+        output::json(&verification)?;
+    } else {
+        output::data(verification_text(&verification))?;
+    }
+    Ok(match (problems, noted) {
+        (0, 0) => ExitCode::Done,
+        (0, _) => ExitCode::Missing,
+        _ => ExitCode::BadData,
+    })
+}
+
+fn verification_text(verification: &Verification) -> String {
+    let mut lines = Vec::new();
+    for archive in &verification.archives {
+        let findings = &archive.findings;
+        let verdict = if findings.problems.is_empty() {
+            format!("ok, {} entries, {} bytes", findings.entries, findings.bytes)
+        } else {
+            "damaged".to_owned()
+        };
+        lines.push(format!("{}: {verdict}", archive.archive));
+        lines.extend(
+            findings
+                .problems
+                .iter()
+                .map(|problem| format!("  {problem}")),
+        );
+    }
+    if let Some(completeness) = &verification.completeness {
+        let verdict = if completeness.problems.is_empty() && completeness.noted_missing.is_empty() {
+            "complete"
+        } else {
+            "not complete"
+        };
+        lines.push(format!(
+            "{verdict}: {} entries as asked for",
+            completeness.present
+        ));
+        lines.extend(
+            completeness
+                .problems
+                .iter()
+                .map(|problem| format!("  {problem}")),
+        );
+        lines.extend(
+            completeness
+                .noted_missing
+                .iter()
+                .map(|name| format!("  `{name}` is missing, as the archive says")),
+        );
+    }
+    lines.join("\n")
+}
+
+fn config(loaded: &Loaded, json: bool) -> Result<ExitCode, Failure> {
+    let settings = loaded.effective();
+    if json {
+        output::json(&settings)?;
+        return Ok(ExitCode::Done);
+    }
+    let width = |text: fn(&wedding_photo_processor::settings::Effective) -> &str| {
+        settings
+            .iter()
+            .map(|setting| text(setting).len())
+            .max()
+            .unwrap_or(0)
+    };
+    let (keys, values) = (
+        width(|setting| &setting.key),
+        width(|setting| &setting.value),
+    );
+    for setting in &settings {
+        let (key, value, origin) = (&setting.key, &setting.value, &setting.origin);
+        output::data(format_args!("{key:keys$}  {value:values$}  {origin}"))?;
+    }
+    Ok(ExitCode::Done)
+}
+
+/// Where `run` puts its archives.
+#[derive(Debug)]
+enum Destination {
+    File(FileSink),
+    Discard,
+}
+
+impl Destination {
+    fn parse(output: &Path) -> Result<Self, Failure> {
+        let text = output.to_string_lossy();
+        if text == "-" {
+            return Err(Failure::usage(
+                "archives cannot go to stdout, because their parts are written in any order; \
+                 name a file",
+            ));
+        }
+        if text.contains("://") {
+            return Err(Failure::usage(format!(
+                "cannot write to `{text}`; name a file or a folder"
+            )));
+        }
+        if output == Path::new("/dev/null") {
+            return Ok(Self::Discard);
+        }
+        if output.is_dir() {
+            return Ok(Self::File(FileSink::Folder(output.to_owned())));
+        }
+        let folder = match output.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if text.ends_with('/') || !folder.is_dir() {
+            let missing = if text.ends_with('/') { output } else { folder };
+            return Err(Failure::usage(format!(
+                "the folder `{}` does not exist; make it first",
+                missing.display()
+            )));
+        }
+        Ok(Self::File(FileSink::File(output.to_owned())))
+    }
+}
+
+fn read_manifest(args: &ManifestArgs, hosts: &HostRules) -> Result<Manifest, Failure> {
+    parse_manifest(&args.manifest, args.event_id.clone(), hosts)
+}
+
+fn parse_manifest(
+    path: &PathBuf,
+    event_id: Option<String>,
+    hosts: &HostRules,
+) -> Result<Manifest, Failure> {
+    let defaults = Defaults {
+        event_id,
+        fallback_event_id: Some("event".to_owned()),
+    };
+    Ok(Manifest::parse(&read_input(path)?, &defaults, hosts)?)
+}
+
+/// Reads a file or stdin, but not more than a manifest may have (plans of long manifests are
+/// longer, hence the factor).
+fn read_input(path: &PathBuf) -> Result<Vec<u8>, Failure> {
+    let failed =
+        |error: io::Error| Failure::usage(format!("cannot read `{}`: {error}", path.display()));
+    let most = 4 * MAX_MANIFEST_BYTES as u64;
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        io::stdin().take(most).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
+    }
+    .map_err(failed)?;
+    Ok(bytes)
+}

@@ -1,0 +1,54 @@
+//! `processor`: turns a manifest of photos into ZIP archives.
+//!
+//! Only this program reads arguments, environment and signals, and decides exit codes; the work
+//! is in the library.
+
+mod args;
+mod commands;
+mod output;
+mod progress_bar;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio_util::sync::CancellationToken;
+use wedding_photo_processor::settings::Loaded;
+use wedding_photo_processor::{exit_code, shutdown, telemetry};
+
+use crate::args::Args;
+use crate::commands::{Context, Failure};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match start(args) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            output::error(&failure);
+            failure.code.into()
+        }
+    }
+}
+
+fn start(args: Args) -> Result<exit_code::ExitCode, Failure> {
+    let loaded = Loaded::read(args.settings.config.as_deref(), args.settings.flags())
+        .map_err(Failure::usage)?;
+    telemetry::start(&loaded.settings.log).map_err(Failure::usage)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::try_again)?;
+    let outcome = runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        let signal = shutdown::listen(cancel.clone()).map_err(Failure::try_again)?;
+        let context = Context { loaded, cancel };
+        let outcome = commands::run(args.command, &context).await;
+        if context.cancel.is_cancelled() && outcome.is_err() {
+            let code = signal.await.unwrap_or(exit_code::ExitCode::Terminated);
+            return Err(Failure::stopped(code));
+        }
+        outcome
+    });
+    // Downloads that hang in a system call must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}

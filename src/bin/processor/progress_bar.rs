@@ -1,0 +1,77 @@
+//! How far the run is, on a terminal.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::task::JoinHandle;
+use wedding_photo_processor::engine::{Phase, Progress};
+
+/// How often it is drawn.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// A bar that follows a run until it is dropped.
+pub(crate) struct Bar {
+    bar: ProgressBar,
+    follower: Option<JoinHandle<()>>,
+}
+
+impl Bar {
+    /// Shows a bar if people are watching.
+    pub(crate) fn follow(progress: Arc<Progress>) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self {
+                bar: ProgressBar::hidden(),
+                follower: None,
+            };
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let drawn = bar.clone();
+        let follower = tokio::spawn(async move {
+            let mut tick = tokio::time::interval(REDRAW);
+            loop {
+                tick.tick().await;
+                draw(&drawn, &progress);
+            }
+        });
+        Self {
+            bar,
+            follower: Some(follower),
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(follower) = &self.follower {
+            follower.abort();
+        }
+        self.bar.finish_and_clear();
+    }
+}
+
+fn draw(bar: &ProgressBar, progress: &Progress) {
+    let photos = progress.photos_total.get();
+    match progress.phase() {
+        Phase::Probing => {
+            bar.set_style(style("{msg} {wide_bar} {pos}/{len} photos"));
+            bar.set_message("looking at photos");
+            bar.set_length(photos);
+            bar.set_position(progress.probed.get());
+        }
+        Phase::Transferring => {
+            bar.set_style(style(
+                "{wide_bar} {bytes}/{total_bytes}  {msg}  {binary_bytes_per_sec}  {eta} left",
+            ));
+            bar.set_message(format!("{}/{photos} photos", progress.photos_done.get()));
+            bar.set_length(progress.bytes_total.get());
+            bar.set_position(progress.bytes_stored.get());
+        }
+        Phase::Verifying => bar.set_message("checking the archive"),
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

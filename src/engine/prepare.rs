@@ -1,0 +1,233 @@
+//! Everything before the first byte is moved: probe every photo, spool those that need it, and
+//! decide which are missing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use super::concurrency::START;
+use super::fetch::{FailureKind, Place};
+use super::progress::Progress;
+use super::retry::Retry;
+use super::spool::{Spool, SpoolFailure};
+use super::{EngineError, EngineOptions};
+use crate::manifest::{Manifest, Photo};
+use crate::plan::{Fate, MIN_PART_BYTES, MissingReason};
+use crate::source::{PhotoSource, Probe, SourceError, Transient};
+
+/// Photos that are spooled at once.
+const SPOOLERS: usize = 16;
+/// A photo shorter than this is always fetched in one request and needs no ranges: a part is
+/// never smaller than [`MIN_PART_BYTES`].
+const ALWAYS_WHOLE_BYTES: u64 = 2 * MIN_PART_BYTES;
+/// Failed probes after which the next ones are thorough: the server may simply not know HEAD.
+const THOROUGH_AFTER: u32 = 2;
+
+/// What earlier attempts taught about photos, by index.
+#[derive(Debug, Default)]
+pub(super) struct Lessons {
+    /// Whether every photo is probed, even those whose size the manifest gives, and thoroughly.
+    pub(super) distrust: bool,
+    verdicts: HashMap<usize, Verdict>,
+}
+
+#[derive(Debug, Clone)]
+enum Verdict {
+    Missing(MissingReason),
+    ChangedOnce,
+    Spool,
+}
+
+impl Lessons {
+    /// Takes note of what a transfer found.
+    pub(super) fn learn(&mut self, photo: usize, kind: FailureKind) {
+        self.distrust = true;
+        let verdict = match (kind, self.verdicts.get(&photo)) {
+            (FailureKind::Missing(reason), _) => Verdict::Missing(reason),
+            // What keeps changing between two requests may hold still within one.
+            (FailureKind::Changed(_), Some(Verdict::ChangedOnce)) => Verdict::Spool,
+            (FailureKind::Changed(_), _) => Verdict::ChangedOnce,
+            (FailureKind::NoRanges | FailureKind::Exhausted { .. }, _) => Verdict::Spool,
+        };
+        self.verdicts.insert(photo, verdict);
+    }
+}
+
+/// A probed manifest: where every photo is, and what the planner needs to know.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) places: Vec<Option<Place>>,
+    pub(super) fates: Vec<Fate>,
+}
+
+/// Probes and spools. Fails when a photo could neither be found nor be found missing.
+pub(super) async fn prepare<S: PhotoSource>(
+    source: &Arc<S>,
+    manifest: &Arc<Manifest>,
+    options: &EngineOptions,
+    lessons: &Lessons,
+    spool: &Spool,
+    progress: &Progress,
+) -> Result<Prepared, EngineError> {
+    progress.photos_total.set(manifest.photos.len() as u64);
+    progress.probed.set(0);
+    let probes = probe_all(source, manifest, options, lessons, progress).await?;
+    let mut fates = Vec::with_capacity(probes.len());
+    let mut places = Vec::with_capacity(probes.len());
+    let mut to_spool = Vec::new();
+    for (index, (photo, probe)) in manifest.photos.iter().zip(probes).enumerate() {
+        let (fate, place) = match probe {
+            Err(reason) => (Fate::Missing(reason), None),
+            Ok(probe) => {
+                let size = match probe.length {
+                    Some(length) if !needs_spool(&probe, length, lessons.verdicts.get(&index)) => {
+                        length
+                    }
+                    // Filled in below.
+                    _ => {
+                        to_spool.push(index);
+                        0
+                    }
+                };
+                let modified = photo.modified.or(probe.modified);
+                (Fate::Present { size, modified }, Some(Place::Origin(probe)))
+            }
+        };
+        fates.push(fate);
+        places.push(place);
+    }
+    let spooled = stream::iter(to_spool)
+        .map(async |index| {
+            let photo = &manifest.photos[index];
+            let spooled = spool
+                .fetch(
+                    &**source,
+                    photo,
+                    options.retry,
+                    options.stall_timeout,
+                    progress,
+                )
+                .await;
+            (index, spooled)
+        })
+        .buffer_unordered(SPOOLERS);
+    let mut spooled = std::pin::pin!(spooled);
+    while let Some((index, spooled)) = spooled.next().await {
+        match spooled {
+            Ok(spooled) => {
+                if let Fate::Present { size, .. } = &mut fates[index] {
+                    *size = spooled.length;
+                }
+                places[index] = Some(Place::Spool(spooled));
+            }
+            Err(SpoolFailure::Fetch(FailureKind::Missing(reason))) => {
+                fates[index] = Fate::Missing(reason);
+                places[index] = None;
+            }
+            Err(failure) => {
+                return Err(spool_error(&manifest.photos[index], failure, options));
+            }
+        }
+    }
+    Ok(Prepared { places, fates })
+}
+
+fn needs_spool(probe: &Probe, length: u64, verdict: Option<&Verdict>) -> bool {
+    matches!(verdict, Some(Verdict::Spool)) || probe.no_ranges && length >= ALWAYS_WHOLE_BYTES
+}
+
+fn spool_error(photo: &Photo, failure: SpoolFailure, options: &EngineOptions) -> EngineError {
+    let label = photo.label();
+    match failure {
+        SpoolFailure::Full => EngineError::SpoolFull {
+            photo: label,
+            limit: options.spool_limit,
+        },
+        SpoolFailure::Io(source) => EngineError::SpoolIo {
+            folder: options.spool_dir.clone(),
+            source,
+        },
+        SpoolFailure::Fetch(FailureKind::Exhausted { what, attempts }) => EngineError::Fetch {
+            photo: label,
+            url: photo.url.to_string(),
+            what,
+            attempts,
+        },
+        SpoolFailure::Fetch(_) => EngineError::KeepsChanging { photo: label },
+    }
+}
+
+type Probed = Result<Probe, MissingReason>;
+
+async fn probe_all<S: PhotoSource>(
+    source: &Arc<S>,
+    manifest: &Arc<Manifest>,
+    options: &EngineOptions,
+    lessons: &Lessons,
+    progress: &Progress,
+) -> Result<Vec<Probed>, EngineError> {
+    let at_once = START.min(options.max_connections);
+    let mut probes: Vec<Option<Probed>> = vec![None; manifest.photos.len()];
+    let probing = stream::iter(0..manifest.photos.len())
+        .map(async |index| {
+            let photo = &manifest.photos[index];
+            let probed = match (lessons.verdicts.get(&index), photo.size) {
+                (Some(Verdict::Missing(reason)), _) => Ok(Err(reason.clone())),
+                (_, Some(size)) if !lessons.distrust => Ok(Ok(Probe {
+                    length: Some(size),
+                    ..Probe::default()
+                })),
+                _ => probe_one(&**source, photo, options, lessons.distrust, progress).await,
+            };
+            progress.probed.add(1);
+            (index, probed)
+        })
+        .buffer_unordered(at_once.max(1));
+    let mut probing = std::pin::pin!(probing);
+    while let Some((index, probed)) = probing.next().await {
+        probes[index] = Some(probed?);
+    }
+    Ok(probes.into_iter().flatten().collect())
+}
+
+async fn probe_one<S: PhotoSource>(
+    source: &S,
+    photo: &Photo,
+    options: &EngineOptions,
+    thorough: bool,
+    progress: &Progress,
+) -> Result<Probed, EngineError> {
+    let mut retry = Retry::new(options.retry);
+    loop {
+        let thorough = thorough || retry.failures() >= THOROUGH_AFTER;
+        let failure = match source.probe(photo, thorough).await {
+            Ok(probe) => return Ok(compare(photo, probe)),
+            Err(SourceError::Missing(reason)) => return Ok(Err(reason)),
+            Err(SourceError::Transient(failure)) => failure,
+            Err(SourceError::Changed(what) | SourceError::NoRanges(what)) => Transient::new(what),
+        };
+        tracing::debug!(photo.url = %photo.url, "probe failed: {}", failure.what);
+        if !retry.wait(&failure).await {
+            return Err(EngineError::Fetch {
+                photo: photo.label(),
+                url: photo.url.to_string(),
+                what: failure.what,
+                attempts: retry.failures(),
+            });
+        }
+        progress.retries.add(1);
+    }
+}
+
+/// Holds what the manifest says against what the origin says.
+fn compare(photo: &Photo, probe: Probe) -> Probed {
+    match (photo.size, probe.length) {
+        (Some(expected), Some(found)) if expected != found => {
+            Err(MissingReason::WrongSize { expected, found })
+        }
+        _ if photo.hashes.contradicts(probe.hashes) => Err(MissingReason::WrongHash),
+        _ => Ok(probe),
+    }
+}

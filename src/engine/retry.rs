@@ -1,0 +1,95 @@
+//! When to try again, and when to give up.
+
+use std::time::Duration;
+
+use crate::source::Transient;
+
+/// How often and how patiently a failed request is repeated.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// Attempts in a row without progress before giving up.
+    pub attempts: u32,
+    /// Pause before the second attempt; doubled for each one after that.
+    pub delay: Duration,
+}
+
+/// The longest pause between attempts, unless the server asks for more.
+const MAX_DELAY: Duration = Duration::from_secs(20);
+
+/// The attempts of one request.
+#[derive(Debug)]
+pub(super) struct Retry {
+    policy: RetryPolicy,
+    failures: u32,
+}
+
+impl Retry {
+    pub(super) fn new(policy: RetryPolicy) -> Self {
+        Self {
+            policy,
+            failures: 0,
+        }
+    }
+
+    /// Forgets earlier failures: something useful has arrived since.
+    pub(super) fn progressed(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Failures in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Waits until the next attempt; false when there should be none.
+    pub(super) async fn wait(&mut self, failure: &Transient) -> bool {
+        self.failures += 1;
+        if self.failures >= self.policy.attempts {
+            return false;
+        }
+        let pause = backoff(self.policy.delay, self.failures, rand::random());
+        tokio::time::sleep(failure.retry_after.unwrap_or_default().max(pause)).await;
+        true
+    }
+}
+
+/// The pause after so many failures: doubling, and between half and all of it by `chance`, so
+/// that many requests that failed together do not come back together.
+fn backoff(delay: Duration, failures: u32, chance: f64) -> Duration {
+    let doubled = delay.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
+    doubled.min(MAX_DELAY).mul_f64(0.5 + chance / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_limit() {
+        let pause = |failures, chance| backoff(Duration::from_millis(200), failures, chance);
+        assert_eq!(pause(1, 1.0), Duration::from_millis(200));
+        assert_eq!(pause(1, 0.0), Duration::from_millis(100));
+        assert_eq!(pause(4, 1.0), Duration::from_millis(1600));
+        assert_eq!(pause(40, 1.0), MAX_DELAY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_server_may_ask_for_more_patience() {
+        let mut retry = Retry::new(RetryPolicy {
+            attempts: 3,
+            delay: Duration::from_millis(100),
+        });
+        let failure = Transient {
+            what: String::new(),
+            retry_after: Some(Duration::from_secs(7)),
+            throttled: true,
+        };
+        let start = tokio::time::Instant::now();
+        assert!(retry.wait(&failure).await);
+        assert_eq!(start.elapsed(), Duration::from_secs(7));
+        assert!(retry.wait(&failure).await);
+        assert!(!retry.wait(&failure).await);
+        retry.progressed();
+        assert!(retry.wait(&failure).await);
+    }
+}

@@ -1,0 +1,68 @@
+//! Exit codes: an interface, read by AWS Batch's `evaluateOnExit` and by scripts.
+
+use crate::engine::EngineError;
+use crate::plan::PlanError;
+use crate::sink::SinkError;
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// All is done.
+    Done = 0,
+    /// The command line or a setting is wrong.
+    Usage = 2,
+    /// The manifest is bad, or the archive looked at is damaged (`EX_DATAERR` of sysexits.h).
+    BadData = 65,
+    /// Photos are missing (`EX_NOINPUT`).
+    Missing = 66,
+    /// Failed, worth another try (`EX_TEMPFAIL`).
+    TryAgain = 75,
+    /// Stopped by Ctrl-C (128 + SIGINT); can be run again.
+    Interrupted = 130,
+    /// Stopped by SIGTERM (128 + 15); can be run again.
+    Terminated = 143,
+}
+
+impl ExitCode {
+    /// Every code, its meaning in a few words, and whether another attempt makes sense.
+    pub const TABLE: [(Self, &'static str, bool); 7] = [
+        (Self::Done, "done", false),
+        (Self::Usage, "usage or settings", false),
+        (
+            Self::BadData,
+            "the manifest is bad, or the archive damaged",
+            false,
+        ),
+        (Self::Missing, "photos are missing", false),
+        (Self::TryAgain, "failed, worth another try", true),
+        (Self::Interrupted, "interrupted (Ctrl-C)", true),
+        (Self::Terminated, "terminated (SIGTERM)", true),
+    ];
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+impl From<&EngineError> for ExitCode {
+    fn from(error: &EngineError) -> Self {
+        match error {
+            EngineError::Missing { .. } => Self::Missing,
+            EngineError::Plan(PlanError::TooLong { .. }) => Self::BadData,
+            EngineError::BudgetTooSmall { .. }
+            | EngineError::SpoolFull { .. }
+            | EngineError::SpoolIo { .. }
+            | EngineError::Sink(SinkError::Unusable { .. }) => Self::Usage,
+            EngineError::Plan(_)
+            | EngineError::Fetch { .. }
+            | EngineError::KeepsChanging { .. }
+            | EngineError::Sink(_)
+            | EngineError::Verify { .. }
+            | EngineError::Internal(_) => Self::TryAgain,
+            EngineError::Cancelled => Self::Terminated,
+        }
+    }
+}

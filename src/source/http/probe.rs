@@ -1,0 +1,219 @@
+//! What there is to know about a photo before it is fetched.
+//!
+//! Firebase download links answer HEAD with 400, but the same link without `alt=media` gives
+//! the object's metadata as JSON. Elsewhere it is HEAD, or a GET of one byte where HEAD does not
+//! work or does not tell the length. Whatever is stored compressed has no length that counts
+//! until it is unpacked, so none is reported.
+
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::answer::Answer;
+use super::{HttpSource, Probe, SourceError, Want, refusal};
+use crate::manifest::hash::{crc32c_from_base64, md5_from_base64};
+use crate::manifest::{Hashes, PhotoUrl};
+use crate::source::Validators;
+
+/// The most metadata that is read, in bytes; a few kilobytes are usual.
+const MAX_METADATA_BYTES: usize = 256 * 1024;
+
+pub(super) async fn probe(
+    source: &HttpSource,
+    url: &PhotoUrl,
+    thorough: bool,
+) -> Result<Probe, SourceError> {
+    if !thorough {
+        if let Some(metadata_url) = firebase_metadata_url(url)
+            && let Some(probe) = firebase(source, &metadata_url).await?
+        {
+            return Ok(probe);
+        }
+        if firebase_metadata_url(url).is_none()
+            && let Some(probe) = head(source, url).await?
+        {
+            return Ok(probe);
+        }
+    }
+    one_byte(source, url).await
+}
+
+/// The metadata address of a Firebase download link, `…/v0/b/<bucket>/o/<object>?alt=media&token=…`.
+/// Told by its shape, so that the emulator and other hosts work too.
+fn firebase_metadata_url(url: &PhotoUrl) -> Option<PhotoUrl> {
+    let url_parts = url.expose();
+    let mut segments = url_parts.path_segments()?;
+    let shape = (
+        segments.next()?,
+        segments.next()?,
+        segments.next()?,
+        segments.next()?,
+        segments.next()?,
+    );
+    let (("v0", "b", _, "o", object), None) = (shape, segments.next()) else {
+        return None;
+    };
+    let media = url_parts
+        .query_pairs()
+        .any(|(key, value)| key == "alt" && value == "media");
+    if object.is_empty() || !media {
+        return None;
+    }
+    let rest: Vec<&str> = url_parts
+        .query()?
+        .split('&')
+        .filter(|pair| *pair != "alt=media")
+        .collect();
+    Some(url.with_query((!rest.is_empty()).then(|| rest.join("&")).as_deref()))
+}
+
+/// The parts of Firebase's object metadata that matter here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    size: String,
+    generation: Option<String>,
+    #[serde(rename = "md5Hash")]
+    md5: Option<String>,
+    crc32c: Option<String>,
+    updated: Option<Timestamp>,
+    content_encoding: Option<String>,
+}
+
+/// `None` if the answer is not metadata after all.
+async fn firebase(source: &HttpSource, url: &PhotoUrl) -> Result<Option<Probe>, SourceError> {
+    let response = source.request(Method::GET, url, &Want::Whole).await?;
+    if !response.status().is_success() {
+        return Err(refusal(&response));
+    }
+    let Ok(body) = Limited::new(response.into_body(), MAX_METADATA_BYTES)
+        .collect()
+        .await
+    else {
+        return Err(SourceError::transient("the metadata broke off"));
+    };
+    let Ok(metadata) = serde_json::from_slice::<Metadata>(&body.to_bytes()) else {
+        return Ok(None);
+    };
+    let encoded = metadata
+        .content_encoding
+        .is_some_and(|encoding| !encoding.is_empty() && encoding != "identity");
+    let hashes = Hashes {
+        crc32c: metadata.crc32c.as_deref().and_then(crc32c_from_base64),
+        md5: metadata.md5.as_deref().and_then(md5_from_base64),
+    };
+    let Ok(length) = metadata.size.parse() else {
+        return Ok(None);
+    };
+    Ok(Some(Probe {
+        length: (!encoded).then_some(length),
+        validators: Validators {
+            generation: metadata.generation,
+            ..Validators::default()
+        },
+        // Of the stored bytes, which are not the photo's where they are compressed.
+        hashes: if encoded { Hashes::default() } else { hashes },
+        modified: metadata.updated,
+        no_ranges: false,
+    }))
+}
+
+/// `None` where HEAD does not work or does not tell the length.
+async fn head(source: &HttpSource, url: &PhotoUrl) -> Result<Option<Probe>, SourceError> {
+    let response = source.request(Method::HEAD, url, &Want::Whole).await?;
+    let answer = Answer::read(response.headers());
+    match response.status() {
+        StatusCode::OK if answer.encoding.is_none() && answer.length.is_some() => {
+            let length = answer.length;
+            Ok(Some(answer.into_probe(length)))
+        }
+        // Signed links are often good for GET alone and answer HEAD with 403; others answer 400,
+        // 404, 405 or 501. Only the GET knows.
+        status
+            if status.is_success()
+                || status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS =>
+        {
+            Ok(None)
+        }
+        StatusCode::NOT_IMPLEMENTED => Ok(None),
+        _ => Err(refusal(&response)),
+    }
+}
+
+/// A GET of the first byte: `Content-Range` tells the length.
+async fn one_byte(source: &HttpSource, url: &PhotoUrl) -> Result<Probe, SourceError> {
+    let response = source.request(Method::GET, url, &Want::Range(0..1)).await?;
+    let answer = Answer::read(response.headers());
+    let length = match response.status() {
+        StatusCode::PARTIAL_CONTENT => answer.range.as_ref().and_then(|range| range.total),
+        // Ranges are not known here, and the whole photo is on its way; dropping the body stops it.
+        StatusCode::OK => {
+            let length = answer.length.filter(|_| answer.encoding.is_none());
+            let mut probe = answer.into_probe(length);
+            probe.no_ranges = true;
+            return Ok(probe);
+        }
+        // The first byte of nothing.
+        StatusCode::RANGE_NOT_SATISFIABLE
+            if answer
+                .range
+                .as_ref()
+                .is_none_or(|range| range.total == Some(0)) =>
+        {
+            Some(0)
+        }
+        _ => return Err(refusal(&response)),
+    };
+    let length = length.filter(|_| answer.encoding.is_none());
+    let probe = answer.into_probe(length);
+    // The single byte is read so that the connection can serve the next request.
+    let _ = Limited::new(response.into_body(), 1024).collect().await;
+    Ok(probe)
+}
+
+impl Answer {
+    fn into_probe(self, length: Option<u64>) -> Probe {
+        Probe {
+            length,
+            validators: self.validators,
+            hashes: if length.is_some() {
+                self.hashes
+            } else {
+                Hashes::default()
+            },
+            modified: self.modified,
+            no_ranges: self.no_ranges,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::HostRules;
+
+    #[test]
+    fn metadata_is_asked_for_without_alt_media() {
+        let metadata = |text: &str| {
+            let url = PhotoUrl::parse(text, &HostRules::anything()).unwrap();
+            firebase_metadata_url(&url).map(|url| url.expose().to_string())
+        };
+        assert_eq!(
+            metadata("https://f.example/v0/b/x.appspot.com/o/a%2Fb.jpg?alt=media&token=t"),
+            Some("https://f.example/v0/b/x.appspot.com/o/a%2Fb.jpg?token=t".to_owned())
+        );
+        assert_eq!(
+            metadata("https://f.example/v0/b/x/o/b.jpg?alt=media"),
+            Some("https://f.example/v0/b/x/o/b.jpg".to_owned())
+        );
+        for other in [
+            "https://f.example/v0/b/x/o/b.jpg?token=t",
+            "https://f.example/v0/b/x/o/?alt=media",
+            "https://f.example/photos/b.jpg?alt=media",
+            "https://f.example/v0/b/x/o/b/c.jpg?alt=media",
+        ] {
+            assert_eq!(metadata(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The port through which photos come in.
+//!
+//! A [`PhotoSource`] makes single attempts: [`probe`](PhotoSource::probe) learns what there is
+//! to know before planning, [`open`](PhotoSource::open) starts one download. Retrying, resuming
+//! and checking are the engine's, so that every source gets them alike. [`http`] is the real
+//! source, [`memory`] the one for tests.
+
+pub mod http;
+pub mod memory;
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::manifest::{Hashes, Photo};
+use crate::plan::MissingReason;
+
+/// Where photos come from.
+pub trait PhotoSource: Send + Sync + 'static {
+    /// A started download.
+    type Body: PhotoBody;
+
+    /// Learns a photo's length, validators and hashes. With `thorough`, by way of the same kind
+    /// of request that fetches it, for servers whose other answers turned out not to hold.
+    fn probe(
+        &self,
+        photo: &Photo,
+        thorough: bool,
+    ) -> impl Future<Output = Result<Probe, SourceError>> + Send;
+
+    /// Starts to download a photo: the given bytes of it, or all.
+    fn open(
+        &self,
+        photo: &Photo,
+        want: Want,
+    ) -> impl Future<Output = Result<Opened<Self::Body>, SourceError>> + Send;
+}
+
+/// The bytes of a started download.
+pub trait PhotoBody: Send {
+    /// The next bytes, `None` at the end.
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, SourceError>> + Send;
+}
+
+/// Which bytes to ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Want {
+    /// All, as they are.
+    Whole,
+    /// These, as they are.
+    Range(Range<u64>),
+    /// All; compressed, if the server keeps them so. Then the caller undoes it.
+    MaybeGzip,
+}
+
+/// What a probe found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Probe {
+    /// Length in bytes; `None` where only the download will tell.
+    pub length: Option<u64>,
+    /// What tells this version of the photo from another.
+    pub validators: Validators,
+    /// Checksums of its bytes.
+    pub hashes: Hashes,
+    /// When it was last modified.
+    pub modified: Option<Timestamp>,
+    /// The server said that it answers whole photos only.
+    pub no_ranges: bool,
+}
+
+/// What tells one version of a photo from another, as far as an answer says. Not every answer
+/// about the same photo says the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// Google's generation of the object (`x-goog-generation`).
+    pub generation: Option<String>,
+    /// The `ETag` (RFC 9110, 8.8.3).
+    pub etag: Option<String>,
+    /// `Last-Modified`, as written.
+    pub last_modified: Option<String>,
+}
+
+impl Validators {
+    /// Whether there is anything to tell versions apart by.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether these are of another version than `other`, by the strongest one that both have.
+    pub fn differ_from(&self, other: &Self) -> bool {
+        [
+            (&self.generation, &other.generation),
+            (&self.etag, &other.etag),
+            (&self.last_modified, &other.last_modified),
+        ]
+        .into_iter()
+        .find_map(|(a, b)| a.as_ref().zip(b.as_ref()))
+        .is_some_and(|(a, b)| a != b)
+    }
+}
+
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub struct Opened<B> {
+    /// Where in the photo the body begins.
+    pub start: u64,
+    /// Length of the whole photo, where the answer tells.
+    pub total: Option<u64>,
+    /// Version of the photo that this is.
+    pub validators: Validators,
+    /// Checksums of the whole photo.
+    pub hashes: Hashes,
+    /// The bytes are gzip-compressed; only after [`Want::MaybeGzip`].
+    pub gzip: bool,
+    /// The bytes.
+    pub body: B,
+}
+
+/// Why an attempt failed, by what to do next.
+#[derive(Debug)]
+pub enum SourceError {
+    /// The photo cannot be had, now or later.
+    Missing(MissingReason),
+    /// Another attempt may work.
+    Transient(Transient),
+    /// The photo is not what the probe found.
+    Changed(String),
+    /// The server does not answer ranges as it should; whole photos may work.
+    NoRanges(String),
+}
+
+/// A failure that may pass.
+#[derive(Debug)]
+pub struct Transient {
+    /// What happened, in words.
+    pub what: String,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
+    /// The server asks for fewer requests (429, 503).
+    pub throttled: bool,
+}
+
+impl SourceError {
+    /// A failure that may pass and asks for nothing special.
+    pub fn transient(what: impl Into<String>) -> Self {
+        Self::Transient(Transient::new(what))
+    }
+}
+
+impl Transient {
+    /// A failure that asks for nothing special.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            retry_after: None,
+            throttled: false,
+        }
+    }
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(reason) => write!(f, "{reason}"),
+            Self::Transient(transient) => f.write_str(&transient.what),
+            Self::Changed(what) | Self::NoRanges(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}

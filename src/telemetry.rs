@@ -1,0 +1,36 @@
+//! Log lines: on stderr, as text for people or as JSON for machines.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::{LogFormat, LogSettings};
+
+/// Why logging cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("setting `log.level` is `{level}`, which is not a level or a filter")]
+pub struct TelemetryError {
+    level: String,
+    #[source]
+    source: tracing_subscriber::filter::ParseError,
+}
+
+/// Starts logging for the whole process; to be called once.
+///
+/// # Errors
+/// If the level is not one.
+pub fn start(settings: &LogSettings) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::builder()
+        .parse(&settings.level)
+        .map_err(|source| TelemetryError {
+            level: settings.level.clone(),
+            source,
+        })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second start is refused and changes nothing, which is what tests want.
+    let _ = match settings.format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
