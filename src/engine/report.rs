@@ -208,7 +208,7 @@ mod tests {
                 reason: MissingReason::NotFound,
             }],
         };
-        insta::assert_snapshot!(report, @"");
+        insta::assert_snapshot!(report);
         insta::assert_json_snapshot!(report);
     }
 

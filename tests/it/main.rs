@@ -1,1 +1,16 @@
-fn main() {}
+//! Integration tests, one binary:
+//!
+//! - `accepted`: archives open in the tools that guests have
+//! - `cli`: the program as a user sees it: output, errors, exit codes, signals
+//! - `dependency_direction`: modules import only what they may
+//! - `engine`: the bytes of archives, whatever the concurrency, order and budget
+//! - `faults`: a misbehaving origin, and every kind of bad input
+//! - `sink`: one conformance suite for every sink
+
+mod accepted;
+mod cli;
+mod dependency_direction;
+mod engine;
+mod faults;
+mod sink;
+mod support;

@@ -1,0 +1,128 @@
+//! What the tests share.
+
+pub mod origin;
+
+use std::io::{Cursor, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use wedding_photo_processor::engine::{
+    self, EngineError, EngineOptions, Progress, Report, RetryPolicy,
+};
+use wedding_photo_processor::manifest::{Defaults, HostRules, Manifest};
+use wedding_photo_processor::sink::memory::MemorySink;
+use wedding_photo_processor::source::http::{HttpOptions, HttpSource};
+use zip::write::FullFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+/// One binary megabyte.
+pub const MIB: u64 = 1024 * 1024;
+
+/// Options that fail fast.
+pub fn options() -> EngineOptions {
+    EngineOptions {
+        memory_budget: 64 * MIB,
+        max_connections: 16,
+        spool_dir: std::env::temp_dir(),
+        spool_limit: 64 * MIB,
+        retry: RetryPolicy {
+            attempts: 4,
+            delay: Duration::from_millis(10),
+        },
+        stall_timeout: Duration::from_millis(400),
+    }
+}
+
+/// A client that may talk to loopback.
+pub fn http_options() -> HttpOptions {
+    HttpOptions {
+        hosts: HostRules::anything(),
+        allow_private: true,
+        max_redirects: 3,
+        connect_timeout: Duration::from_secs(2),
+        response_timeout: Duration::from_secs(2),
+    }
+}
+
+/// A manifest from JSON.
+pub fn manifest(json: &serde_json::Value) -> Manifest {
+    Manifest::parse(
+        json.to_string().as_bytes(),
+        &Defaults::default(),
+        &HostRules::anything(),
+    )
+    .unwrap()
+}
+
+/// A manifest of these photos, each a URL or an object.
+pub fn manifest_of(photos: &[serde_json::Value]) -> Manifest {
+    manifest(&serde_json::json!({"event_id": "event", "photos": photos}))
+}
+
+/// Runs a manifest into memory.
+pub async fn run(manifest: Manifest) -> (Result<Report, EngineError>, MemorySink) {
+    run_with(manifest, &options(), &http_options()).await
+}
+
+/// Runs a manifest into memory, in a certain way.
+pub async fn run_with(
+    manifest: Manifest,
+    options: &EngineOptions,
+    http: &HttpOptions,
+) -> (Result<Report, EngineError>, MemorySink) {
+    let sink = MemorySink::default();
+    let source = Arc::new(HttpSource::new(http.clone()).unwrap());
+    let report = engine::run(
+        Arc::new(manifest),
+        source,
+        &sink,
+        options,
+        Arc::new(Progress::default()),
+        &CancellationToken::new(),
+    )
+    .await;
+    (report, sink)
+}
+
+/// The archive that the `zip` crate writes when it is simply given one photo after the other.
+pub fn sequential(members: &[(String, Bytes)]) -> Bytes {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in members {
+        let options = FullFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .unix_permissions(0o644)
+            .last_modified_time(DateTime::DEFAULT);
+        writer.start_file(name.as_str(), options).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner().into()
+}
+
+/// The members of an archive.
+pub fn members(archive: &Bytes) -> Vec<(String, Bytes)> {
+    let mut archive = zip::ZipArchive::new(Cursor::new(archive)).unwrap();
+    (0..archive.len())
+        .map(|index| {
+            let mut file = archive.by_index(index).unwrap();
+            let mut bytes = Vec::new();
+            std::io::copy(&mut file, &mut bytes).unwrap();
+            (file.name().unwrap().into_owned(), bytes.into())
+        })
+        .collect()
+}
+
+/// The names of an archive's members.
+pub fn names(archive: &Bytes) -> Vec<String> {
+    members(archive).into_iter().map(|(name, _)| name).collect()
+}
+
+/// The text of the member of this name.
+pub fn text_of(archive: &Bytes, name: &str) -> String {
+    members(archive)
+        .into_iter()
+        .find(|(member, _)| member == name)
+        .map(|(_, bytes)| String::from_utf8(bytes.to_vec()).unwrap())
+        .unwrap()
+}
