@@ -92,9 +92,12 @@ impl Photo {
         self.name.clone().or_else(|| self.url.file_name())
     }
 
-    /// How to call it in messages: its name if it has one, else its URL without the query.
+    /// How to call it in messages: its name made safe, so that it cannot forge log lines, or its
+    /// URL without the query.
     pub fn label(&self) -> String {
-        self.wanted_name().unwrap_or_else(|| self.url.to_string())
+        self.wanted_name()
+            .and_then(|name| EntryName::sanitize(&name))
+            .map_or_else(|| self.url.to_string(), String::from)
     }
 }
 
