@@ -1,12 +1,66 @@
-//! Turns an event's photos into ZIP archives.
-pub mod demo;
-pub mod engine;
-pub mod exit_code;
+//! Turns an event's photos, scattered over cloud storage, into ZIP archives that guests can open.
+//!
+//! # Bird's eye view
+//!
+//! ```text
+//!  manifest ─▶ probe ─▶ plan ─▶ fetch ∥ assemble ∥ upload ─▶ verify
+//!  (asked for) (sizes)  (pure)  (under a memory budget)      (read back)
+//! ```
+//!
+//! Photos are stored in the ZIP, not deflated, so that every offset of the archive is known as
+//! soon as every size is. Parts of the archive are then filled and stored in any order, memory is
+//! a budget and not a function of the event's size, and the same manifest makes the same bytes on
+//! every machine.
+//!
+//! # Code map, in reading order
+//!
+//! - [`manifest`]: what is asked for, validated; names that are safe everywhere. *Core, pure.*
+//! - [`plan`]: entries → volumes → parts → segments; the `zip` crate over a sparse writer. *Core, pure.*
+//! - [`source`]: port through which photos come in: HTTP, in memory.
+//! - [`sink`]: port through which archives go out: files, memory, nowhere.
+//! - [`engine`]: fetch ∥ assemble ∥ upload under a memory budget; generic over source and sink.
+//! - [`verify`]: is this archive whole?
+//! - [`settings`], [`telemetry`], [`shutdown`], [`exit_code`]: what programs need around that.
+//! - [`demo`]: sample photos and a server for them.
+//! - `src/bin/processor`: the program; the only place that reads arguments and prints.
+//!
+//! # Glossary
+//!
+//! A *manifest* asks for *photos*; each photo's place in an archive is an *entry*; one ZIP is a
+//! *volume*, uploaded in equal *parts*, each made of *segments* (header bytes, a range of one
+//! photo's body, or tail bytes).
+//!
+//! # Invariants
+//!
+//! 1. [`manifest`] and [`plan`] do no I/O. Same input, same plan, byte for byte.
+//! 2. Only `source::http` speaks to origins, and every address is checked before it is connected to.
+//! 3. All photo bytes in memory are covered by an [`engine::Reservation`]. No unbounded channel.
+//! 4. An archive becomes visible only through [`sink::ArchiveUpload::complete`]; every other way
+//!    out goes through [`sink::ArchiveUpload::abort`].
+//! 5. A photo is in the archive, or named as missing, or the run fails. Never silently left out.
+//! 6. Download tokens are never shown: [`manifest::PhotoUrl`] prints without its query.
+//!
+//! `tests/it/dependency_direction.rs` guards what a grep can guard of these.
+
+// In reading order, which rustfmt would change.
 pub mod manifest;
+
 pub mod plan;
-pub mod settings;
-pub mod shutdown;
-pub mod sink;
+
 pub mod source;
-pub mod telemetry;
+
+pub mod sink;
+
+pub mod engine;
+
 pub mod verify;
+
+pub mod settings;
+
+pub mod telemetry;
+
+pub mod shutdown;
+
+pub mod exit_code;
+
+pub mod demo;

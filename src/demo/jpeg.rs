@@ -20,7 +20,6 @@ pub fn sample_photo(index: usize) -> Vec<u8> {
 
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     reason = "colours are clamped to 0..=255, and pictures are not that exact"
 )]
@@ -72,7 +71,6 @@ fn paint(index: usize) -> Vec<u8> {
 struct Noise(u32);
 
 impl Noise {
-    #[expect(clippy::cast_precision_loss, reason = "grain")]
     fn next_unit(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;

@@ -1,4 +1,4 @@
-//! A photo server on loopback that behaves as a good origin does: lengths, ETags, ranges.
+//! A photo server on loopback that behaves as a good origin does: lengths, `ETags`, ranges.
 
 use std::convert::Infallible;
 use std::io;

@@ -89,6 +89,11 @@ mod tests {
 
     use super::*;
 
+    /// What fills a slice in a round.
+    fn mark(slot: usize, round: u8) -> u8 {
+        u8::try_from(slot).unwrap() + round
+    }
+
     proptest! {
         #[test]
         fn slices_come_back_in_any_order_without_a_copy(
@@ -109,7 +114,7 @@ mod tests {
                         break;
                     }
                     let (slot, mut slice) = waiting.swap_remove(pick.index(waiting.len()));
-                    slice.fill(slot as u8 + round);
+                    slice.fill(mark(slot, round));
                     prop_assert_eq!(slots.put(slot, slice), waiting.is_empty());
                 }
                 let whole = slots.join();
@@ -117,7 +122,7 @@ mod tests {
                 prop_assert_eq!(whole.capacity(), total);
                 let mut at = 0;
                 for (slot, length) in lengths.iter().enumerate() {
-                    prop_assert!(whole[at..at + length].iter().all(|byte| *byte == slot as u8 + round));
+                    prop_assert!(whole[at..at + length].iter().all(|byte| *byte == mark(slot, round)));
                     at += length;
                 }
                 pool.give_back(whole.freeze());

@@ -464,7 +464,6 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
     fn report(&self, plan: Plan, slowest: Slowest) -> Report {
         let seconds = self.started.elapsed().as_secs_f64();
         let bytes = plan.length();

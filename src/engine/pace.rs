@@ -46,7 +46,6 @@ impl Pace {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
 fn rate(bytes: u64, elapsed: Duration) -> Option<f64> {
     let seconds = elapsed.as_secs_f64();
     (seconds > 0.0).then(|| bytes as f64 / seconds)

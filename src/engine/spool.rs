@@ -177,14 +177,16 @@ async fn receive<S: PhotoSource>(
         match &mut unpack {
             None => entry.write(&chunk).await?,
             Some(decoder) => {
-                decoder.write_all(&chunk).map_err(damaged_gzip)?;
+                decoder
+                    .write_all(&chunk)
+                    .map_err(|error| damaged_gzip(&error))?;
                 let unpacked = std::mem::take(decoder.get_mut());
                 entry.write(&unpacked).await?;
             }
         }
     }
     if let Some(decoder) = unpack {
-        let rest = decoder.finish().map_err(damaged_gzip)?;
+        let rest = decoder.finish().map_err(|error| damaged_gzip(&error))?;
         entry.write(&rest).await?;
     }
     if opened.total.is_some_and(|total| total != received) {
@@ -192,7 +194,7 @@ async fn receive<S: PhotoSource>(
             SourceError::transient(format!("the body ended after {received} bytes")).into(),
         );
     }
-    check(photo, hashes, &crc32c, md5)?;
+    check(photo, hashes, &crc32c, md5.as_ref())?;
     entry.flush().await?;
     match photo.size {
         Some(expected) if expected != entry.length => {
@@ -206,7 +208,7 @@ async fn receive<S: PhotoSource>(
     }
 }
 
-fn damaged_gzip(error: io::Error) -> SourceError {
+fn damaged_gzip(error: &io::Error) -> SourceError {
     SourceError::transient(format!("the compressed body is damaged: {error}"))
 }
 
@@ -214,12 +216,12 @@ fn check(
     photo: &Photo,
     hashes: Hashes,
     crc32c: &Digest,
-    md5: Option<Md5>,
+    md5: Option<&Md5>,
 ) -> Result<(), SourceError> {
     let wrong = hashes
         .crc32c
         .is_some_and(|expected| expected != value(crc32c))
-        || matches!((&md5, hashes.md5), (Some(md5), Some(expected)) if md5.clone().finalize()[..] != expected);
+        || matches!((md5, hashes.md5), (Some(md5), Some(expected)) if md5.clone().finalize()[..] != expected);
     match (wrong, photo.hashes.is_empty()) {
         (false, _) => Ok(()),
         (true, true) => Err(SourceError::transient(

@@ -256,12 +256,11 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
             let Some(part) = self.next_part.take().or_else(|| self.parts.next()) else {
                 return Ok(());
             };
-            match self.budget.try_reserve(part.length) {
-                Some(reservation) => self.open_part(&part, reservation)?,
-                None => {
-                    self.next_part = Some(part);
-                    return Ok(());
-                }
+            if let Some(reservation) = self.budget.try_reserve(part.length) {
+                self.open_part(&part, reservation)?;
+            } else {
+                self.next_part = Some(part);
+                return Ok(());
             }
         }
     }
@@ -294,7 +293,7 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
                     None => {
                         self.entries[entry]
                             .header_slices
-                            .push((part.number, slot, from, slice))
+                            .push((part.number, slot, from, slice));
                     }
                 },
                 SegmentKind::Body { entry, from } => match &self.volume.entries[entry].content {
@@ -588,7 +587,6 @@ impl WindowClock {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
     fn rate(&mut self, bytes: u64) -> f64 {
         let seconds = self.since.elapsed().as_secs_f64().max(0.001);
         let rate = bytes.saturating_sub(self.bytes) as f64 / seconds;

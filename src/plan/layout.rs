@@ -140,22 +140,19 @@ pub struct TailReader<'a> {
 
 impl Read for TailReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match self.position.checked_sub(self.tail_offset) {
-            Some(at) => {
-                let at = usize::try_from(at).unwrap_or(usize::MAX);
-                let available = self.tail.get(at..).unwrap_or_default();
-                let count = available.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&available[..count]);
-                count
-            }
-            None => {
-                let before = self.tail_offset - self.position;
-                let count = buffer
-                    .len()
-                    .min(usize::try_from(before).unwrap_or(usize::MAX));
-                buffer[..count].fill(0);
-                count
-            }
+        let count = if let Some(at) = self.position.checked_sub(self.tail_offset) {
+            let at = usize::try_from(at).unwrap_or(usize::MAX);
+            let available = self.tail.get(at..).unwrap_or_default();
+            let count = available.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&available[..count]);
+            count
+        } else {
+            let before = self.tail_offset - self.position;
+            let count = buffer
+                .len()
+                .min(usize::try_from(before).unwrap_or(usize::MAX));
+            buffer[..count].fill(0);
+            count
         };
         self.position += count as u64;
         Ok(count)
@@ -416,7 +413,7 @@ mod tests {
 
     fn body(index: usize, size: u64) -> Vec<u8> {
         (0..size)
-            .map(|at| (at * 31 + index as u64 * 7) as u8)
+            .map(|at| u8::try_from((at * 31 + index as u64 * 7) % 256).unwrap())
             .collect()
     }
 

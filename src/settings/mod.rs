@@ -362,6 +362,10 @@ fn describe(error: &figment::Error) -> String {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::result_large_err,
+    reason = "the error type of figment::Jail's closures"
+)]
 mod tests {
     use figment::Jail;
 

@@ -31,45 +31,30 @@ fn processor(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// The conversation as a person would see it, without what differs from run to run.
+/// The conversation as a person would see it.
 fn conversation(folder: &Path, output: &Output) -> String {
     let text = format!(
         "exit code: {}\n--- stdout\n{}--- stderr\n{}",
-        output.status.code().unwrap_or(-1),
+        code(output),
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    let text = text.replace(folder.to_str().unwrap(), "[folder]");
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        let mut line = line.to_owned();
-        if let Some(at) = line.find("127.0.0.1:") {
-            let end = line[at + 10..]
-                .find(|c: char| !c.is_ascii_digit())
-                .map_or(line.len(), |end| at + 10 + end);
-            line.replace_range(at + 10..end, "[port]");
-        }
-        // Times, rates and memory.
-        for (start, end) in [
-            (" in ", " s ("),
-            ("(", " MB/s)"),
-            ("probing ", " s"),
-            ("peak memory ", " MB"),
-        ] {
-            if let (Some(from), true) = (line.find(start), line.contains(end))
-                && let Some(to) = line[from + start.len()..].find(end)
-                && line[from + start.len()..from + start.len() + to]
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || byte == b'.')
-            {
-                line.replace_range(from + start.len()..from + start.len() + to, "[n]");
-            }
-        }
-        lines.push(line);
-    }
-    // The slowest photos come in any order.
-    lines.retain(|line| !(line.starts_with("    ") && line.contains(" s  ")));
-    lines.join("\n")
+    text.replace(folder.to_str().unwrap(), "[folder]")
+}
+
+/// Compares with a snapshot, without what differs from run to run: ports, times, rates, memory,
+/// and which photos were slowest.
+macro_rules! assert_conversation {
+    ($($snapshot:expr),+) => {
+        insta::with_settings!({filters => vec![
+            (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
+            (r" in [\d.]+ s ", " in [n] s "),
+            (r"[\d.]+ MB/s", "[n] MB/s"),
+            (r"probing [\d.]+ s", "probing [n] s"),
+            (r"peak memory [\d.]+ MB", "peak memory [n] MB"),
+            (r"(?m)^ +[\d.]+ s  .*\n", ""),
+        ]}, { insta::assert_snapshot!($($snapshot),+) })
+    };
 }
 
 fn run(folder: &Path, args: &[&str]) -> (String, Output) {
@@ -125,13 +110,13 @@ fn help_is_help() {
 async fn run_makes_the_archive_and_says_what_is_missing() {
     let (_origin, folder) = event().await;
     let (text, _) = run(folder.path(), &["run", "manifest.json", "-o", "out.zip"]);
-    insta::assert_snapshot!(text);
+    assert_conversation!(text);
     assert!(!text.contains("secret"));
     let (text, _) = run(
         folder.path(),
         &["verify", "out.zip", "--manifest", "manifest.json"],
     );
-    insta::assert_snapshot!("verify_with_manifest", text);
+    assert_conversation!("verify_with_manifest", text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,12 +168,12 @@ async fn dev_null_measures_only() {
 async fn plan_shows_what_run_would_make() {
     let (_origin, folder) = event().await;
     let (text, _) = run(folder.path(), &["plan", "manifest.json"]);
-    insta::assert_snapshot!(text);
+    assert_conversation!(text);
     let (_, output) = run(folder.path(), &["plan", "manifest.json", "--json"]);
     fs::write(folder.path().join("plan.json"), &output.stdout).unwrap();
     run(folder.path(), &["run", "manifest.json", "-o", "out.zip"]);
     let (text, _) = run(folder.path(), &["verify", "out.zip", "--plan", "plan.json"]);
-    insta::assert_snapshot!("verify_with_plan", text);
+    assert_conversation!("verify_with_plan", text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,7 +187,7 @@ async fn verify_lists_what_is_wrong() {
     bytes[500_000] ^= 1;
     fs::write(&path, bytes).unwrap();
     let (text, _) = run(folder.path(), &["verify", "out.zip"]);
-    insta::assert_snapshot!(text);
+    assert_conversation!(text);
     let (_, output) = run(folder.path(), &["verify", "out.zip", "--json"]);
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found["ok"], false);
@@ -225,7 +210,7 @@ fn config_shows_where_each_setting_came_from() {
         "[engine]\nmax_connections = 8\nspool_dir = \"/var/tmp\"\nmemory_budget = \"256MiB\"\n";
     fs::write(folder.path().join("wedding-photo-processor.toml"), file).unwrap();
     let (text, _) = run(folder.path(), &["config", "--log-format", "json"]);
-    insta::assert_snapshot!(text);
+    assert_conversation!(text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -299,7 +284,7 @@ async fn errors_name_the_place_and_the_remedy() {
         assert!(!text.contains("secret"), "{text}");
         texts.push(format!("$ processor {}\n{text}", args.join(" ")));
     }
-    insta::assert_snapshot!(texts.join("\n\n"));
+    assert_conversation!(texts.join("\n\n"));
     let left: Vec<_> = fs::read_dir(path)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

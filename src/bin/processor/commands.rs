@@ -272,15 +272,16 @@ fn verification_text(verification: &Verification) -> String {
         );
     }
     if let Some(completeness) = &verification.completeness {
-        let verdict = if completeness.problems.is_empty() && completeness.noted_missing.is_empty() {
-            "complete"
-        } else {
-            "not complete"
-        };
-        lines.push(format!(
-            "{verdict}: {} entries as asked for",
-            completeness.present
-        ));
+        let present = completeness.present;
+        let noted = completeness.noted_missing.len();
+        lines.push(match (completeness.problems.len(), noted) {
+            (0, 0) => format!("complete: {present} entries as asked for"),
+            (0, _) => format!(
+                "complete but for what it says is missing: {present} entries as asked for, \
+                 {noted} missing"
+            ),
+            _ => format!("not complete: {present} entries as asked for"),
+        });
         lines.extend(
             completeness
                 .problems
@@ -291,7 +292,7 @@ fn verification_text(verification: &Verification) -> String {
             completeness
                 .noted_missing
                 .iter()
-                .map(|name| format!("  `{name}` is missing, as the archive says")),
+                .map(|name| format!("  `{name}` is missing")),
         );
     }
     lines.join("\n")

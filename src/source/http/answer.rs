@@ -23,7 +23,7 @@ pub(super) struct Answer {
     pub(super) length: Option<u64>,
     /// `Content-Range`.
     pub(super) range: Option<ContentRange>,
-    /// The generation, the ETag, the modification date.
+    /// The generation, the `ETag`, the modification date.
     pub(super) validators: Validators,
     /// `x-goog-hash`, repeated or joined by commas.
     pub(super) hashes: Hashes,

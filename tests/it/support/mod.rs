@@ -1,6 +1,6 @@
 //! What the tests share.
 
-pub mod origin;
+pub(crate) mod origin;
 
 use std::io::{Cursor, Write as _};
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use zip::write::FullFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 /// One binary megabyte.
-pub const MIB: u64 = 1024 * 1024;
+pub(crate) const MIB: u64 = 1024 * 1024;
 
 /// Options that fail fast.
-pub fn options() -> EngineOptions {
+pub(crate) fn options() -> EngineOptions {
     EngineOptions {
         memory_budget: 64 * MIB,
         max_connections: 16,
@@ -36,7 +36,7 @@ pub fn options() -> EngineOptions {
 }
 
 /// A client that may talk to loopback.
-pub fn http_options() -> HttpOptions {
+pub(crate) fn http_options() -> HttpOptions {
     HttpOptions {
         hosts: HostRules::anything(),
         allow_private: true,
@@ -47,7 +47,7 @@ pub fn http_options() -> HttpOptions {
 }
 
 /// A manifest from JSON.
-pub fn manifest(json: &serde_json::Value) -> Manifest {
+pub(crate) fn manifest(json: &serde_json::Value) -> Manifest {
     Manifest::parse(
         json.to_string().as_bytes(),
         &Defaults::default(),
@@ -57,17 +57,17 @@ pub fn manifest(json: &serde_json::Value) -> Manifest {
 }
 
 /// A manifest of these photos, each a URL or an object.
-pub fn manifest_of(photos: &[serde_json::Value]) -> Manifest {
+pub(crate) fn manifest_of(photos: &[serde_json::Value]) -> Manifest {
     manifest(&serde_json::json!({"event_id": "event", "photos": photos}))
 }
 
 /// Runs a manifest into memory.
-pub async fn run(manifest: Manifest) -> (Result<Report, EngineError>, MemorySink) {
+pub(crate) async fn run(manifest: Manifest) -> (Result<Report, EngineError>, MemorySink) {
     run_with(manifest, &options(), &http_options()).await
 }
 
 /// Runs a manifest into memory, in a certain way.
-pub async fn run_with(
+pub(crate) async fn run_with(
     manifest: Manifest,
     options: &EngineOptions,
     http: &HttpOptions,
@@ -87,7 +87,7 @@ pub async fn run_with(
 }
 
 /// The archive that the `zip` crate writes when it is simply given one photo after the other.
-pub fn sequential(members: &[(String, Bytes)]) -> Bytes {
+pub(crate) fn sequential(members: &[(String, Bytes)]) -> Bytes {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in members {
         let options = FullFileOptions::default()
@@ -101,7 +101,7 @@ pub fn sequential(members: &[(String, Bytes)]) -> Bytes {
 }
 
 /// The members of an archive.
-pub fn members(archive: &Bytes) -> Vec<(String, Bytes)> {
+pub(crate) fn members(archive: &Bytes) -> Vec<(String, Bytes)> {
     let mut archive = zip::ZipArchive::new(Cursor::new(archive)).unwrap();
     (0..archive.len())
         .map(|index| {
@@ -114,12 +114,12 @@ pub fn members(archive: &Bytes) -> Vec<(String, Bytes)> {
 }
 
 /// The names of an archive's members.
-pub fn names(archive: &Bytes) -> Vec<String> {
+pub(crate) fn names(archive: &Bytes) -> Vec<String> {
     members(archive).into_iter().map(|(name, _)| name).collect()
 }
 
 /// The text of the member of this name.
-pub fn text_of(archive: &Bytes, name: &str) -> String {
+pub(crate) fn text_of(archive: &Bytes, name: &str) -> String {
     members(archive)
         .into_iter()
         .find(|(member, _)| member == name)

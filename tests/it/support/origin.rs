@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 const WRITE_BYTES: u64 = 64 * 1024;
 
 /// A running server; it stops when dropped.
-pub struct Origin {
+pub(crate) struct Origin {
     address: SocketAddr,
     scheme: &'static str,
     state: Arc<State>,
@@ -36,7 +36,7 @@ struct State {
 
 /// One photo, and how it is served.
 #[derive(Clone)]
-pub struct Photo {
+pub(crate) struct Photo {
     /// Its bytes.
     pub body: Body,
     /// Headers of every answer, such as `etag`.
@@ -59,7 +59,7 @@ pub struct Photo {
 
 /// A photo's bytes.
 #[derive(Clone)]
-pub enum Body {
+pub(crate) enum Body {
     /// These.
     Bytes(Bytes),
     /// So many bytes of a pattern, which take no memory.
@@ -68,7 +68,7 @@ pub enum Body {
 
 /// Something that goes wrong with one answer.
 #[derive(Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// This status, with these headers, and no body worth reading.
     Status(u16, Vec<(&'static str, String)>),
     /// The connection is closed after so many bytes of the body.
@@ -95,7 +95,7 @@ pub enum Fault {
 
 /// One request, as logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     /// `GET` or `HEAD`.
     pub method: String,
     /// Path and query.
@@ -106,7 +106,7 @@ pub struct Request {
 
 impl Photo {
     /// A well-behaved photo.
-    pub fn new(bytes: impl Into<Bytes>) -> Self {
+    pub(crate) fn new(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let tag = format!(
             "\"{:08x}\"",
@@ -116,7 +116,7 @@ impl Photo {
     }
 
     /// A well-behaved photo of `length` bytes that takes no memory.
-    pub fn pattern(length: u64) -> Self {
+    pub(crate) fn pattern(length: u64) -> Self {
         Self::with_body(Body::Pattern(length), "\"pattern\"")
     }
 
@@ -135,25 +135,25 @@ impl Photo {
     }
 
     /// With these faults for the next GETs.
-    pub fn faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
+    pub(crate) fn faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
         self.faults = faults.into_iter().collect();
         self
     }
 
     /// With this fault for every GET.
-    pub fn always(mut self, fault: Fault) -> Self {
+    pub(crate) fn always(mut self, fault: Fault) -> Self {
         self.always = Some(fault);
         self
     }
 
     /// With one more header.
-    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
     /// Without anything that tells versions apart.
-    pub fn without_validators(mut self) -> Self {
+    pub(crate) fn without_validators(mut self) -> Self {
         self.headers.retain(|(name, _)| name != "etag");
         self
     }
@@ -161,7 +161,7 @@ impl Photo {
 
 impl Body {
     /// Its length in bytes.
-    pub fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Pattern(length) => *length,
@@ -195,7 +195,7 @@ fn pattern_block() -> Bytes {
 }
 
 /// Incompressible bytes, the same for the same seed.
-pub fn noise(length: u64, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: u64, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap() + 8);
     while (bytes.len() as u64) < length {
@@ -210,12 +210,12 @@ pub fn noise(length: u64, seed: u64) -> Vec<u8> {
 
 impl Origin {
     /// Starts a server without photos on a free port of the loopback address.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::listen(None).await.unwrap()
     }
 
     /// Starts a server that speaks TLS with this certificate.
-    pub async fn start_tls(config: Arc<tokio_rustls::rustls::ServerConfig>) -> Self {
+    pub(crate) async fn start_tls(config: Arc<tokio_rustls::rustls::ServerConfig>) -> Self {
         Self::listen(Some(TlsAcceptor::from(config))).await.unwrap()
     }
 
@@ -250,27 +250,27 @@ impl Origin {
     }
 
     /// Adds or replaces a photo.
-    pub fn add(&self, path: &str, photo: Photo) {
+    pub(crate) fn add(&self, path: &str, photo: Photo) {
         self.state.photos().insert(path.to_owned(), photo);
     }
 
     /// The address of a path.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// The server's address.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Every request so far.
-    pub fn log(&self) -> Vec<Request> {
+    pub(crate) fn log(&self) -> Vec<Request> {
         self.state.log().clone()
     }
 
     /// `Range` headers of the GETs of a path (without its query), in order.
-    pub fn gets(&self, path: &str) -> Vec<Option<String>> {
+    pub(crate) fn gets(&self, path: &str) -> Vec<Option<String>> {
         self.log()
             .into_iter()
             .filter(|request| {
@@ -462,12 +462,11 @@ async fn write_body<S: AsyncWrite + Unpin>(
         _ => announced.saturating_sub(length),
     };
     let length = length.min(announced);
+    let started = tokio::time::Instant::now();
     let mut sent = 0;
     while sent < length {
         let mut count = (length - sent).min(WRITE_BYTES);
-        let mut pause = photo.rate.map_or(Duration::ZERO, |rate| {
-            Duration::from_secs_f64(count as f64 / rate as f64)
-        });
+        let mut crawls = false;
         match fault {
             Some(Fault::CutAfter(at)) if sent >= at => {
                 stream.flush().await?;
@@ -475,14 +474,14 @@ async fn write_body<S: AsyncWrite + Unpin>(
             }
             Some(Fault::StallAfter(at)) if sent >= at => {
                 stream.flush().await?;
-                tokio::time::sleep(Duration::from_secs(3600)).await;
+                tokio::time::sleep(Duration::from_hours(1)).await;
             }
             Some(Fault::CrawlAfter(at)) if sent >= at => {
                 count = count.min(100);
-                pause = Duration::from_millis(100);
+                crawls = true;
             }
             Some(Fault::CutAfter(at) | Fault::StallAfter(at) | Fault::CrawlAfter(at)) => {
-                count = count.min(at - sent)
+                count = count.min(at - sent);
             }
             _ => {}
         }
@@ -496,11 +495,17 @@ async fn write_body<S: AsyncWrite + Unpin>(
             bytes = flipped.into();
         }
         write_piece(stream, &bytes, photo.chunked).await?;
-        if !pause.is_zero() {
-            stream.flush().await?;
-            tokio::time::sleep(pause).await;
-        }
         sent += count;
+        if crawls {
+            stream.flush().await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        if let Some(rate) = photo.rate {
+            stream.flush().await?;
+            // By the clock and not by pauses, whose inaccuracies would add up.
+            tokio::time::sleep_until(started + Duration::from_secs_f64(sent as f64 / rate as f64))
+                .await;
+        }
     }
     if more > 0 {
         let junk = vec![0x55; usize::try_from(more).unwrap()];
