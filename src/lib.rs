@@ -42,7 +42,7 @@
 //!
 //! `tests/it/dependency_direction.rs` guards what a grep can guard of these.
 
-// In reading order, which rustfmt would change.
+// In reading order; the empty lines keep rustfmt from sorting them.
 pub mod manifest;
 
 pub mod plan;

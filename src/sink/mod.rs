@@ -3,7 +3,7 @@
 //! An [`ArchiveSink`] begins one [`ArchiveUpload`] per volume. Parts come in any order and
 //! several at once; nothing is visible under the archive's name until
 //! [`complete`](ArchiveUpload::complete), and every other way out goes through
-//! [`abort`](ArchiveUpload::abort). [`file`] writes to a folder, [`memory`] is for tests,
+//! [`abort`](ArchiveUpload::abort). [`mod@file`] writes to a folder, [`memory`] is for tests,
 //! [`discard`] measures without keeping. All pass one conformance suite (`tests/it/sink.rs`).
 
 pub mod discard;

@@ -284,7 +284,7 @@ async fn errors_name_the_place_and_the_remedy() {
         assert!(!text.contains("secret"), "{text}");
         texts.push(format!("$ processor {}\n{text}", args.join(" ")));
     }
-    assert_conversation!(texts.join("\n\n"));
+    assert_conversation!(texts.join("\n"));
     let left: Vec<_> = fs::read_dir(path)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -20,7 +20,7 @@ use crate::support::{
 /// The length of a photo that is fetched in one request.
 const SHORT: u64 = 3_000_000;
 /// The length of one that is fetched in ranges.
-const LONG: u64 = 2 * MIN_PART_BYTES + 500_000;
+const LONG: u64 = 2 * MIN_PART_BYTES + 3_000_000;
 
 /// Runs a job of one photo, which must end up in the archive with these bytes.
 async fn arrives(origin: &Origin, photo: Photo, bytes: &[u8]) -> Report {
