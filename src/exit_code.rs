@@ -1,7 +1,10 @@
 //! Exit codes: an interface, read by AWS Batch's `evaluateOnExit` and by scripts.
 
+use std::io;
+
 use crate::engine::EngineError;
 use crate::plan::PlanError;
+use crate::s3::{StoreError, StoreErrorKind};
 use crate::sink::SinkError;
 
 /// How a program ended.
@@ -41,9 +44,34 @@ impl ExitCode {
     ];
 }
 
+impl ExitCode {
+    /// A file that cannot be written: a matter of settings where it is about names and
+    /// permissions, else something that may pass.
+    fn of_io(error: &io::Error) -> Self {
+        use io::ErrorKind::{
+            IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+        };
+        match error.kind() {
+            IsADirectory | NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem => {
+                Self::Usage
+            }
+            _ => Self::TryAgain,
+        }
+    }
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)
+    }
+}
+
+impl From<&StoreError> for ExitCode {
+    fn from(error: &StoreError) -> Self {
+        match error.kind {
+            StoreErrorKind::Settings => Self::Usage,
+            _ => Self::TryAgain,
+        }
     }
 }
 
@@ -52,10 +80,10 @@ impl From<&EngineError> for ExitCode {
         match error {
             EngineError::Missing { .. } => Self::Missing,
             EngineError::Plan(PlanError::TooLong { .. }) => Self::BadData,
-            EngineError::BudgetTooSmall { .. }
-            | EngineError::SpoolFull { .. }
-            | EngineError::SpoolIo { .. }
-            | EngineError::Sink(SinkError::Unusable { .. }) => Self::Usage,
+            EngineError::BudgetTooSmall { .. } | EngineError::SpoolFull { .. } => Self::Usage,
+            EngineError::SpoolIo { source, .. }
+            | EngineError::Sink(SinkError::Unusable { source, .. }) => Self::of_io(source),
+            EngineError::Sink(SinkError::Store(error)) => Self::from(error),
             EngineError::Plan(_)
             | EngineError::Fetch { .. }
             | EngineError::KeepsChanging { .. }

@@ -16,8 +16,11 @@
 //!
 //! - [`manifest`]: what is asked for, validated; names that are safe everywhere. *Core, pure.*
 //! - [`plan`]: entries → volumes → parts → segments; the `zip` crate over a sparse writer. *Core, pure.*
+//! - [`retry`]: when to try again, and when to give up.
+//! - [`tls`]: the one TLS stack. [`s3`]: the one client for S3-compatible stores.
 //! - [`source`]: port through which photos come in: HTTP, in memory.
-//! - [`sink`]: port through which archives go out: files, memory, nowhere.
+//! - [`sink`]: port through which archives go out: R2 and S3, files, memory, nowhere.
+//! - [`bucket`]: port for small objects with conditional writes: R2 and S3, a folder, memory.
 //! - [`engine`]: fetch ∥ assemble ∥ upload under a memory budget; generic over source and sink.
 //! - [`verify`]: is this archive whole?
 //! - [`settings`], [`telemetry`], [`shutdown`], [`exit_code`]: what programs need around that.
@@ -47,9 +50,17 @@ pub mod manifest;
 
 pub mod plan;
 
+pub mod retry;
+
+pub mod tls;
+
+pub mod s3;
+
 pub mod source;
 
 pub mod sink;
+
+pub mod bucket;
 
 pub mod engine;
 

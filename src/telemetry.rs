@@ -1,5 +1,7 @@
 //! Log lines: on stderr, as text for people or as JSON for machines.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, LogSettings};
@@ -18,14 +20,20 @@ pub struct TelemetryError {
 /// # Errors
 /// If the level is not one.
 pub fn start(settings: &LogSettings) -> Result<(), TelemetryError> {
+    let level = match (settings.level.as_str(), settings.format) {
+        ("auto", LogFormat::Json) => "info",
+        ("auto", LogFormat::Text) => "warn",
+        (level, _) => level,
+    };
     let filter = EnvFilter::builder()
-        .parse(&settings.level)
+        .parse(level)
         .map_err(|source| TelemetryError {
             level: settings.level.clone(),
             source,
         })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // A second start is refused and changes nothing, which is what tests want.
     let _ = match settings.format {

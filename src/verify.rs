@@ -63,25 +63,29 @@ pub fn inspect<R: Read + Seek>(reader: R) -> Findings {
             .problems
             .push("two entries have the same name".to_owned());
     }
-    let mut expected_start = 0;
+    // Unknown after an entry that cannot be read.
+    let mut expected_start = Some(0);
     for index in 0..archive.len() {
         match inspect_entry(&mut archive, index, &mut findings) {
             Ok(placed) => {
-                if placed.header_start != expected_start {
+                if let Some(expected) = expected_start.filter(|at| *at != placed.header_start) {
                     findings.problems.push(format!(
-                        "`{}` begins at {} instead of {expected_start}",
+                        "`{}` begins at {} instead of {expected}",
                         placed.name, placed.header_start
                     ));
                 }
-                expected_start = placed.end;
+                expected_start = Some(placed.end);
             }
-            Err(problem) => findings.problems.push(problem),
+            Err(problem) => {
+                findings.problems.push(problem);
+                expected_start = None;
+            }
         }
     }
     let directory = archive.central_directory_start();
-    if findings.problems.is_empty() && directory != expected_start {
+    if let Some(expected) = expected_start.filter(|at| *at != directory) {
         findings.problems.push(format!(
-            "the directory begins at {directory} instead of {expected_start}"
+            "the directory begins at {directory} instead of {expected}"
         ));
     }
     if let Err(error) = archive.validate_header_consistency() {
@@ -132,7 +136,7 @@ fn inspect_entry<R: Read + Seek>(
         name: name.clone(),
     };
     let mut note = Vec::new();
-    let read = if name.starts_with("MISSING") && size <= MAX_NOTE_BYTES {
+    let read = if is_note(&name) && size <= MAX_NOTE_BYTES {
         file.read_to_end(&mut note).map(|count| count as u64)
     } else {
         io::copy(&mut file, &mut io::sink())
@@ -154,8 +158,7 @@ fn inspect_entry<R: Read + Seek>(
 
 /// The names in a note about missing photos: the lines `- name: reason`.
 fn noted(name: &str, note: &[u8]) -> Vec<String> {
-    let stem = MISSING_NOTE_NAME.trim_end_matches(".txt");
-    if !name.starts_with(stem) {
+    if !is_note(name) {
         return Vec::new();
     }
     String::from_utf8_lossy(note)
@@ -195,12 +198,12 @@ pub fn compare_with_plan(archives: &[Findings], plan: &Plan) -> Completeness {
 /// Holds archives against the manifest that they were made from.
 pub fn compare_with_manifest(archives: &[Findings], manifest: &Manifest) -> Completeness {
     let mut result = Completeness::default();
-    let members = all_members(archives);
+    let mut members = all_members(archives);
     let noted: BTreeSet<&String> = archives.iter().flat_map(|found| &found.noted).collect();
     for (photo, name) in manifest.photos.iter().zip(manifest.entry_names()) {
         let name = String::from(name);
-        match (members.get(&name), photo.size) {
-            (Some(found), Some(size)) if *found != size => result.problems.push(format!(
+        match (members.remove(&name), photo.size) {
+            (Some(found), Some(size)) if found != size => result.problems.push(format!(
                 "`{name}` has {found} bytes, but the manifest says {size}"
             )),
             (Some(_), _) => result.present += 1,
@@ -210,7 +213,17 @@ pub fn compare_with_manifest(archives: &[Findings], manifest: &Manifest) -> Comp
                 .push(format!("`{name}` is not in the archive")),
         }
     }
+    for name in members.keys().filter(|name| !is_note(name)) {
+        result
+            .problems
+            .push(format!("`{name}` is not in the manifest"));
+    }
     result
+}
+
+/// Whether an entry is our note about missing photos, also where a photo took its name.
+fn is_note(name: &str) -> bool {
+    name.starts_with(MISSING_NOTE_NAME.trim_end_matches(".txt"))
 }
 
 fn all_members(archives: &[Findings]) -> BTreeMap<String, u64> {

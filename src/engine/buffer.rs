@@ -15,10 +15,16 @@ pub(super) struct BufferPool {
 }
 
 impl BufferPool {
-    /// A buffer of exactly `length` bytes, with old content.
+    /// A buffer of `length` bytes, with old content.
     pub(super) fn take(&mut self, length: usize) -> BytesMut {
-        match self.free.iter().position(|buffer| buffer.len() == length) {
-            Some(at) => self.free.swap_remove(at),
+        // A volume's last part may be shorter: it takes what is there too, or there would be more
+        // buffers than the budget has parts.
+        match self.free.iter().position(|buffer| buffer.len() >= length) {
+            Some(at) => {
+                let mut buffer = self.free.swap_remove(at);
+                buffer.truncate(length);
+                buffer
+            }
             None => BytesMut::zeroed(length),
         }
     }

@@ -62,6 +62,11 @@ impl Concurrency {
         self.limit
     }
 
+    /// Forgets an increase that has yet to show its worth: what follows cannot be compared.
+    pub(super) fn forget_trial(&mut self) {
+        self.trial = None;
+    }
+
     /// Takes note of a window.
     pub(super) fn observe(&mut self, window: Window) {
         if window.throttled {

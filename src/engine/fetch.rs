@@ -19,10 +19,10 @@ use tokio::time::{Instant, timeout};
 use super::checksum::{CRC32, CRC32C, value};
 use super::pace::Pace;
 use super::progress::Progress;
-use super::retry::{Retry, RetryPolicy};
 use super::spool::Spooled;
 use crate::manifest::{Hashes, Manifest, Photo};
 use crate::plan::MissingReason;
+use crate::retry::{Retry, RetryPolicy};
 use crate::source::{PhotoBody, PhotoSource, Probe, SourceError, Transient, Validators, Want};
 
 /// Bytes after which a download counts as having got somewhere, and its failures are forgotten.
@@ -199,6 +199,8 @@ struct Fetch<'a, S> {
     /// What the whole photo must hash to.
     hashes: Hashes,
     replacements: u32,
+    /// The last attempt was given up for a faster one.
+    replaced: bool,
 }
 
 impl<'a, S: PhotoSource> Fetch<'a, S> {
@@ -212,22 +214,20 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
             env,
             photo,
             probe,
-            version: if whole {
-                Validators::default()
-            } else {
-                probe.validators.clone()
-            },
+            version: Validators::default(),
             writer: Writer::new(job, md5),
             hashes,
             replacements: 0,
+            replaced: false,
         }
     }
 
     async fn run(&mut self) -> Result<(), FailureKind> {
         let mut retry = Retry::new(self.env.retry);
         let mut damaged = 0;
+        // How far any attempt got. Bytes that are fetched again are no progress.
+        let mut reached = 0;
         loop {
-            let before = self.writer.position;
             let failure = match self.attempt().await {
                 Ok(()) => match self.check() {
                     Ok(()) => return Ok(()),
@@ -255,9 +255,10 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
             if failure.throttled {
                 self.env.throttled.store(true, Ordering::Relaxed);
             }
-            if self.writer.position >= before + USEFUL_BYTES {
+            if self.writer.position >= reached + USEFUL_BYTES {
                 retry.progressed();
             }
+            reached = reached.max(self.writer.position);
             if self.writer.position > 0 && (self.version.is_empty() || self.probe.no_ranges) {
                 // Nothing says that the rest would be of the same version.
                 self.start_over();
@@ -268,7 +269,12 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
                 failures = retry.failures() + 1,
                 "download failed: {}", failure.what
             );
-            if !retry.wait(&failure).await {
+            if std::mem::take(&mut self.replaced) {
+                // Nothing failed: no pause, and no attempt used up.
+                self.env.progress.retries.add(1);
+                continue;
+            }
+            if !retry.wait(failure.retry_after).await {
                 self.env
                     .progress
                     .bytes_fetched
@@ -305,20 +311,9 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
         if self.probe.hashes.contradicts(opened.hashes) {
             return Err(changed());
         }
-        if self.version.differ_from(&opened.validators) {
-            if !self.writer.job.is_whole() {
-                return Err(changed());
-            }
-            // The bytes so far are of another version: the next request asks for all of this one.
-            self.start_over();
-            return Err(SourceError::transient(
-                "the photo changed while it was downloaded",
-            ));
-        }
+        self.check_version(&opened.validators)?;
         if self.writer.position == 0 {
-            if self.version.is_empty() {
-                self.version = opened.validators;
-            }
+            self.version = opened.validators;
         } else {
             self.env.progress.resumed.add(1);
         }
@@ -354,6 +349,7 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
                     && env.pace.is_far_behind(received, window_start.elapsed())
                 {
                     self.replacements += 1;
+                    self.replaced = true;
                     return Err(SourceError::transient(
                         "it was far slower than the other downloads",
                     ));
@@ -369,6 +365,31 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
                 "the body ended {missing} bytes early"
             ))),
         }
+    }
+
+    /// Makes sure that the bytes to come are of the same version as those that are there, and as
+    /// the photo's other ranges. Two versions are never mixed for want of something to compare.
+    fn check_version(&mut self, now: &Validators) -> Result<(), SourceError> {
+        if !self.writer.job.is_whole() {
+            match self.probe.validators.same_version(now) {
+                Some(true) => {}
+                Some(false) => return Err(changed()),
+                // The checksum of the whole will tell.
+                None if self.hashes.crc32c.is_some() => {}
+                None => {
+                    return Err(SourceError::NoRanges(
+                        "nothing tells whether its ranges are of one version".to_owned(),
+                    ));
+                }
+            }
+        }
+        if self.writer.position > 0 && self.version.same_version(now) != Some(true) {
+            self.start_over();
+            return Err(SourceError::transient(
+                "the photo may have changed while it was downloaded",
+            ));
+        }
+        Ok(())
     }
 
     fn may_be_replaced(&self) -> bool {
@@ -412,9 +433,7 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
             .bytes_fetched
             .subtract(self.writer.position);
         self.writer.start_over();
-        if self.writer.job.is_whole() {
-            self.version = Validators::default();
-        }
+        self.version = Validators::default();
     }
 }
 

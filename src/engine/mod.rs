@@ -15,7 +15,6 @@ mod pace;
 mod prepare;
 mod progress;
 mod report;
-mod retry;
 mod spool;
 mod transfer;
 
@@ -28,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 pub use budget::{Budget, Reservation};
 pub use progress::{Counter, Phase, Progress};
 pub use report::{Archive, Report, SlowPhoto, peak_memory_bytes};
-pub use retry::RetryPolicy;
 
 use self::concurrency::Concurrency;
 use self::fetch::{FetchEnv, Place};
@@ -39,6 +37,7 @@ use self::transfer::{Transfer, TransferError};
 use crate::manifest::{Manifest, OnMissing};
 use crate::plan::layout::read_directory;
 use crate::plan::{Content, Fate, Missing, Plan, PlanError, Volume};
+use crate::retry::RetryPolicy;
 use crate::sink::{ArchiveSink, ArchiveSpec, ArchiveUpload, SinkError, Stored};
 use crate::source::PhotoSource;
 
@@ -80,8 +79,7 @@ pub enum EngineError {
     Plan(#[source] PlanError),
     /// The memory budget is too small for the archive.
     #[error(
-        "`engine.memory_budget` is {budget} bytes, but `{archive}` needs at least {needed} \
-         ({MIN_PARTS_IN_MEMORY} parts); raise it"
+        "`engine.memory_budget` is {budget} bytes, but `{archive}` needs at least {needed}; raise it"
     )]
     BudgetTooSmall {
         /// The budget in bytes.
@@ -105,12 +103,14 @@ pub enum EngineError {
     },
     /// Photos changed every time that the run started over.
     #[error(
-        "photo `{photo}` changed again and again while it was downloaded; \
-         try again when it has settled"
+        "photos changed each time that the run started over, the last one `{photo}`: {what}; \
+         try again when they have settled"
     )]
     KeepsChanging {
         /// One of them.
         photo: String,
+        /// What happened to it.
+        what: String,
     },
     /// There is no room for photos of unknown length.
     #[error(
@@ -250,6 +250,15 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
             let prepared = self.prepare(&lessons, &spool).await?;
             let plan = make_plan(&self.manifest, &prepared.fates)?;
             self.check_budget(&plan)?;
+            tracing::info!(
+                event.id = self.manifest.event_id,
+                photos = plan.photo_count(),
+                missing = plan.missing.len(),
+                archives = plan.volumes.len(),
+                size_bytes = plan.length(),
+                "planned the archives of `{}`",
+                self.manifest.event_id
+            );
             // The first surprise is acted on at once. When there is another, learn of all.
             let discover = restarts > 0;
             let mut slowest = Slowest::default();
@@ -268,12 +277,13 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
                             photo.label(),
                             failure.kind
                         );
-                        lessons.learn(failure.photo, failure.kind);
                         if restarts == MAX_RESTARTS {
                             return Err(EngineError::KeepsChanging {
                                 photo: photo.label(),
+                                what: failure.kind.to_string(),
                             });
                         }
+                        lessons.learn(failure.photo, failure.kind);
                     }
                     self.progress.restarts.add(1);
                 }
@@ -325,7 +335,6 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
         slowest: &mut Slowest,
     ) -> Result<Option<Vec<fetch::Failure>>, EngineError> {
         let progress = Arc::clone(&self.progress);
-        progress.enter(Phase::Transferring);
         progress.photos_total.set(plan.photo_count() as u64);
         progress.photos_done.set(0);
         progress.bytes_total.set(plan.length());
@@ -343,6 +352,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
         });
         let count = plan.volumes.len();
         for (index, volume) in plan.volumes.iter().enumerate() {
+            self.progress.enter(Phase::Transferring);
             let spec = ArchiveSpec {
                 name: volume.name.clone(),
                 index,
@@ -375,14 +385,21 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
                 Err(error) => Err(error.into()),
             };
             match completed {
-                Ok(stored) => self.stored.push((
-                    upload,
-                    Archive {
+                Ok(stored) => {
+                    tracing::info!(
+                        event.id = self.manifest.event_id,
+                        archive.location = stored.location,
+                        size_bytes = stored.length,
+                        "stored `{}`",
+                        volume.name
+                    );
+                    let archive = Archive {
                         location: stored.location,
                         bytes: stored.length,
                         photos: photo_count(volume),
-                    },
-                )),
+                    };
+                    self.stored.push((upload, archive));
+                }
                 Err(error) => {
                     abort(&*upload).await;
                     return Err(error);

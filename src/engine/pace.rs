@@ -7,6 +7,8 @@ use std::time::Duration;
 const ENOUGH: u32 = 8;
 /// A download this many times slower than usual is worth a new connection.
 const FAR_SLOWER: f64 = 10.0;
+/// Downloads shorter than this, in bytes, tell more about latency than about speed.
+const TELLING_BYTES: u64 = 1024 * 1024;
 /// Weight of the newest download in the average.
 const WEIGHT: f64 = 0.1;
 
@@ -23,7 +25,7 @@ struct Average {
 impl Pace {
     /// Takes note of a finished download.
     pub(super) fn record(&self, bytes: u64, elapsed: Duration) {
-        let Some(rate) = rate(bytes, elapsed) else {
+        let Some(rate) = rate(bytes, elapsed).filter(|_| bytes >= TELLING_BYTES) else {
             return;
         };
         let mut average = self.lock();
@@ -66,5 +68,12 @@ mod tests {
         pace.record(2_000_000, second);
         assert!(pace.is_far_behind(100_000, second));
         assert!(!pace.is_far_behind(400_000, second));
+        for _ in 0..100 {
+            pace.record(20_000, Duration::from_micros(20));
+        }
+        assert!(
+            !pace.is_far_behind(400_000, second),
+            "thumbnails tell nothing"
+        );
     }
 }

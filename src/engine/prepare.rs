@@ -10,18 +10,18 @@ use futures_util::stream;
 use super::concurrency::START;
 use super::fetch::{FailureKind, Place};
 use super::progress::Progress;
-use super::retry::Retry;
 use super::spool::{Spool, SpoolFailure};
 use super::{EngineError, EngineOptions};
 use crate::manifest::{Manifest, Photo};
-use crate::plan::{Fate, MIN_PART_BYTES, MissingReason};
+use crate::plan::{Fate, MAX_PHOTO_BYTES, MIN_PART_BYTES, MissingReason};
+use crate::retry::Retry;
 use crate::source::{PhotoSource, Probe, SourceError, Transient};
 
 /// Photos that are spooled at once.
 const SPOOLERS: usize = 16;
-/// A photo shorter than this is always fetched in one request and needs no ranges: a part is
-/// never smaller than [`MIN_PART_BYTES`].
-const ALWAYS_WHOLE_BYTES: u64 = 2 * MIN_PART_BYTES;
+/// A photo shorter than this is always fetched in one request and needs no ranges: its entry is
+/// not longer than two parts of the smallest size, whatever its header (at most 64 KiB).
+const ALWAYS_WHOLE_BYTES: u64 = 2 * MIN_PART_BYTES - 64 * 1024;
 /// Failed probes after which the next ones are thorough: the server may simply not know HEAD.
 const THOROUGH_AFTER: u32 = 2;
 
@@ -80,6 +80,12 @@ pub(super) async fn prepare<S: PhotoSource>(
     for (index, (photo, probe)) in manifest.photos.iter().zip(probes).enumerate() {
         let (fate, place) = match probe {
             Err(reason) => (Fate::Missing(reason), None),
+            Ok(Probe {
+                length: Some(bytes),
+                ..
+            }) if bytes > MAX_PHOTO_BYTES => {
+                (Fate::Missing(MissingReason::TooLong { bytes }), None)
+            }
             Ok(probe) => {
                 let size = match probe.length {
                     Some(length) if !needs_spool(&probe, length, lessons.verdicts.get(&index)) => {
@@ -134,8 +140,12 @@ pub(super) async fn prepare<S: PhotoSource>(
     Ok(Prepared { places, fates })
 }
 
+/// Nothing is fetched of a photo without bytes, so a length of zero is only believed after a look:
+/// servers that don't care answer HEAD with `Content-Length: 0`.
 fn needs_spool(probe: &Probe, length: u64, verdict: Option<&Verdict>) -> bool {
-    matches!(verdict, Some(Verdict::Spool)) || probe.no_ranges && length >= ALWAYS_WHOLE_BYTES
+    length == 0
+        || matches!(verdict, Some(Verdict::Spool))
+        || probe.no_ranges && length >= ALWAYS_WHOLE_BYTES
 }
 
 fn spool_error(photo: &Photo, failure: SpoolFailure, options: &EngineOptions) -> EngineError {
@@ -155,7 +165,12 @@ fn spool_error(photo: &Photo, failure: SpoolFailure, options: &EngineOptions) ->
             what,
             attempts,
         },
-        SpoolFailure::Fetch(_) => EngineError::KeepsChanging { photo: label },
+        SpoolFailure::Fetch(failure) => EngineError::Fetch {
+            photo: label,
+            url: photo.url.to_string(),
+            what: failure.to_string(),
+            attempts: 1,
+        },
     }
 }
 
@@ -175,10 +190,14 @@ async fn probe_all<S: PhotoSource>(
             let photo = &manifest.photos[index];
             let probed = match (lessons.verdicts.get(&index), photo.size) {
                 (Some(Verdict::Missing(reason)), _) => Ok(Err(reason.clone())),
-                (_, Some(size)) if !lessons.distrust => Ok(Ok(Probe {
-                    length: Some(size),
-                    ..Probe::default()
-                })),
+                // Of a longer one, more than the length must be known: its ranges must be of one
+                // version.
+                (_, Some(size)) if !lessons.distrust && size < ALWAYS_WHOLE_BYTES => {
+                    Ok(Ok(Probe {
+                        length: Some(size),
+                        ..Probe::default()
+                    }))
+                }
                 _ => probe_one(&**source, photo, options, lessons.distrust, progress).await,
             };
             progress.probed.add(1);
@@ -209,7 +228,7 @@ async fn probe_one<S: PhotoSource>(
             Err(SourceError::Changed(what) | SourceError::NoRanges(what)) => Transient::new(what),
         };
         tracing::debug!(photo.url = %photo.url, "probe failed: {}", failure.what);
-        if !retry.wait(&failure).await {
+        if !retry.wait(failure.retry_after).await {
             return Err(EngineError::Fetch {
                 photo: photo.label(),
                 url: photo.url.to_string(),

@@ -20,13 +20,15 @@ use tokio::time::timeout;
 use super::checksum::{CRC32C, value};
 use super::fetch::FailureKind;
 use super::progress::Progress;
-use super::retry::{Retry, RetryPolicy};
 use crate::manifest::{Hashes, Photo};
 use crate::plan::MissingReason;
+use crate::retry::{Retry, RetryPolicy};
 use crate::source::{PhotoBody, PhotoSource, SourceError, Want};
 
 /// Bytes that are gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
+/// Compressed bytes that are unpacked at once, to at most a megabyte.
+const PACKED_BYTES: usize = 1024;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 128 * 1024;
 
@@ -125,7 +127,7 @@ impl Spool {
                 }
             };
             drop(entry);
-            if !retry.wait(&failure).await {
+            if !retry.wait(failure.retry_after).await {
                 return Err(SpoolFailure::Fetch(FailureKind::Exhausted {
                     what: failure.what,
                     attempts: retry.failures(),
@@ -159,6 +161,8 @@ async fn receive<S: PhotoSource>(
     let mut received = 0u64;
     // Checksums are those of the bytes as stored, which is as they arrive.
     let mut crc32c = Digest::new(CRC32C);
+    // But a server that compresses on the way gives those of what it compressed.
+    let mut unpacked_crc32c = Digest::new(CRC32C);
     let mut md5 = (hashes.crc32c.is_none() && hashes.md5.is_some()).then(Md5::new);
     let mut unpack = opened.gzip.then(|| MultiGzDecoder::new(Vec::new()));
     loop {
@@ -177,16 +181,21 @@ async fn receive<S: PhotoSource>(
         match &mut unpack {
             None => entry.write(&chunk).await?,
             Some(decoder) => {
-                decoder
-                    .write_all(&chunk)
-                    .map_err(|error| damaged_gzip(&error))?;
-                let unpacked = std::mem::take(decoder.get_mut());
-                entry.write(&unpacked).await?;
+                // Piece by piece, because each can unpack to a thousand times its length.
+                for piece in chunk.chunks(PACKED_BYTES) {
+                    decoder
+                        .write_all(piece)
+                        .map_err(|error| damaged_gzip(&error))?;
+                    unpacked_crc32c.update(decoder.get_ref());
+                    entry.write(decoder.get_ref()).await?;
+                    decoder.get_mut().clear();
+                }
             }
         }
     }
     if let Some(decoder) = unpack {
         let rest = decoder.finish().map_err(|error| damaged_gzip(&error))?;
+        unpacked_crc32c.update(&rest);
         entry.write(&rest).await?;
     }
     if opened.total.is_some_and(|total| total != received) {
@@ -194,7 +203,12 @@ async fn receive<S: PhotoSource>(
             SourceError::transient(format!("the body ended after {received} bytes")).into(),
         );
     }
-    check(photo, hashes, &crc32c, md5.as_ref())?;
+    let crcs = if opened.gzip {
+        vec![value(&crc32c), value(&unpacked_crc32c)]
+    } else {
+        vec![value(&crc32c)]
+    };
+    check(photo, hashes, &crcs, md5.as_ref())?;
     entry.flush().await?;
     match photo.size {
         Some(expected) if expected != entry.length => {
@@ -215,12 +229,12 @@ fn damaged_gzip(error: &io::Error) -> SourceError {
 fn check(
     photo: &Photo,
     hashes: Hashes,
-    crc32c: &Digest,
+    crc32c: &[u32],
     md5: Option<&Md5>,
 ) -> Result<(), SourceError> {
     let wrong = hashes
         .crc32c
-        .is_some_and(|expected| expected != value(crc32c))
+        .is_some_and(|expected| !crc32c.contains(&expected))
         || matches!((md5, hashes.md5), (Some(md5), Some(expected)) if md5.clone().finalize()[..] != expected);
     match (wrong, photo.hashes.is_empty()) {
         (false, _) => Ok(()),

@@ -7,8 +7,8 @@
 //! from the sink reaches the downloads by itself, and a download starts only when all the memory
 //! for its bytes is there.
 //!
-//! Three parts are enough to go on: a photo shorter than two parts reaches into three at most,
-//! and while a longer one's header waits for its CRC (in one or two parts), its body goes up part
+//! Three parts are enough to go on: an entry (header and body) of at most two parts reaches into
+//! three at most, and while a longer one's header waits for its CRC (in one or two parts), its body goes up part
 //! by part.
 
 use std::collections::{HashMap, VecDeque};
@@ -158,6 +158,7 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
                 ..EntryState::default()
             })
             .collect();
+        concurrency.forget_trial();
         let empty_photos = volume
             .entries
             .iter()
@@ -215,7 +216,7 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
 
     async fn drive(&mut self, cancel: &CancellationToken) -> Result<(), TransferError> {
         let mut window = WindowClock::new(self.env.progress.bytes_fetched.get());
-        let mut tick = tokio::time::interval(WINDOW);
+        let mut tick = tokio::time::interval_at(Instant::now() + WINDOW, WINDOW);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.make_tail_if_known()?;
         loop {
@@ -319,10 +320,12 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
         Ok(())
     }
 
-    /// Notes that a photo's bytes are wanted. A photo shorter than two parts is one download,
-    /// which grows until all its slices are there; of a longer one each slice is.
+    /// Notes that a photo's bytes are wanted. A photo whose entry is not longer than two parts is
+    /// one download, which grows until all its slices are there; of a longer one each slice is.
     fn want(&mut self, entry: usize, photo: usize, from: u64, length: u64, slice: Slice) {
         let size = self.volume.entries[entry].size;
+        let header =
+            self.volume.entries[entry].data_offset - self.volume.entries[entry].header_offset;
         let mut job = match self.growing.take() {
             Some(job) => job,
             None => FetchJob {
@@ -337,7 +340,7 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
         debug_assert_eq!(job.entry, entry, "parts are admitted in order");
         job.length += length;
         job.slices.push(slice);
-        let in_one = size < 2 * self.volume.part_size
+        let in_one = header + size <= 2 * self.volume.part_size
             && !matches!(self.env.places[photo], Some(Place::Spool(_)));
         if in_one && job.length < size {
             self.growing = Some(job);

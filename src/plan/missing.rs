@@ -65,6 +65,11 @@ pub enum MissingReason {
     TooManyRedirects,
     /// Redirected to a host or scheme that is not allowed.
     RedirectRefused,
+    /// It is longer than any archive may be.
+    TooLong {
+        /// Bytes that it is said to have.
+        bytes: u64,
+    },
     /// Its length is not the one in the manifest.
     WrongSize {
         /// Bytes that the manifest says.
@@ -86,6 +91,7 @@ impl fmt::Display for MissingReason {
             Self::AddressRefused => f.write_str("its address is not on the public internet"),
             Self::TooManyRedirects => f.write_str("its link leads in a circle"),
             Self::RedirectRefused => f.write_str("its link leads to a place that is not allowed"),
+            Self::TooLong { bytes } => write!(f, "it is too long ({bytes} bytes)"),
             Self::WrongSize { expected, found } => {
                 write!(f, "it has {found} bytes where {expected} were announced")
             }

@@ -33,6 +33,8 @@ pub const MIN_PART_BYTES: u64 = 8 * MIB;
 const TARGET_PARTS: u64 = 9_500;
 /// The longest object that R2 keeps, in bytes: 4.995 TiB (R2 documentation, "Limits").
 const MAX_VOLUME_BYTES: u64 = 4_995 * (1 << 40) / 1000;
+/// The longest photo that fits into an archive, in bytes: as long, less its headers.
+pub const MAX_PHOTO_BYTES: u64 = MAX_VOLUME_BYTES - (1 << 20);
 
 /// Every archive that one manifest becomes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -249,8 +251,11 @@ pub fn volume_name(file_name: &str, index: usize, count: usize) -> String {
     if count == 1 {
         return file_name.to_owned();
     }
-    let stem = file_name.strip_suffix(".zip").unwrap_or(file_name);
-    format!("{stem}-{}-of-{count}.zip", index + 1)
+    let (stem, extension) = match file_name.rfind('.') {
+        Some(dot) if dot > 0 => file_name.split_at(dot),
+        _ => (file_name, ""),
+    };
+    format!("{stem}-{}-of-{count}{extension}", index + 1)
 }
 
 /// Fills one volume after the other, in order, each up to `max` bytes. A photo that does not fit
@@ -359,6 +364,15 @@ mod tests {
                 ("event-4-of-4.zip".to_owned(), 1, true),
             ]
         );
+    }
+
+    #[test]
+    fn volumes_are_numbered_before_the_extension() {
+        let name = |file_name| volume_name(file_name, 1, 3);
+        assert_eq!(name("Smith.zip"), "Smith-2-of-3.zip");
+        assert_eq!(name("Photos.ZIP"), "Photos-2-of-3.ZIP");
+        assert_eq!(name("photos"), "photos-2-of-3");
+        assert_eq!(volume_name("Smith.zip", 0, 1), "Smith.zip");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod value;
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,10 +15,12 @@ use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 use serde::{Deserialize, Serialize};
 
-pub use value::{Folder, HostList, Human, MemoryBudget, Size};
+pub use value::{Folder, HostList, Human, MemoryBudget, Secret, Size, Text};
 
-use crate::engine::{EngineOptions, RetryPolicy};
+use crate::engine::EngineOptions;
 use crate::manifest::HostRules;
+use crate::retry::RetryPolicy;
+use crate::s3::{Keys, S3Options};
 use crate::source::http::HttpOptions;
 
 /// The file that is read from the working directory when no other is named.
@@ -33,6 +36,8 @@ pub struct Settings {
     pub source: SourceSettings,
     /// How archives are made.
     pub engine: EngineSettings,
+    /// The store that `s3://` means.
+    pub r2: R2Settings,
     /// What is written about it.
     pub log: LogSettings,
 }
@@ -75,13 +80,40 @@ pub struct EngineSettings {
     pub spool_limit: Size,
 }
 
+/// The store that `s3://` means: R2, or any other that speaks S3. Without keys it is AWS, by the
+/// standard chain of credentials.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct R2Settings {
+    /// Its address, such as `https://<account>.r2.cloudflarestorage.com`.
+    pub endpoint: Option<Text>,
+    /// Id of the access key.
+    pub access_key: Option<Text>,
+    /// Secret of the access key.
+    pub secret_key: Option<Secret>,
+    /// Region; `auto` for R2.
+    pub region: Text,
+    /// Attempts before a request is given up; 1 to 100.
+    pub attempts: u32,
+    /// Pause before the second attempt; doubled for each one after that.
+    pub retry_delay: Human,
+}
+
+/// Environment names that the Worker uses already, beside those with our prefix.
+const OTHER_ENV_NAMES: [(&str, &str, &str); 3] = [
+    ("R2_ENDPOINT", "r2", "endpoint"),
+    ("R2_ACCESS_KEY", "r2", "access_key"),
+    ("R2_SECRET_KEY", "r2", "secret_key"),
+];
+
 /// What is written about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {
     /// `text` for people, `json` for machines.
     pub format: LogFormat,
-    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `wedding_photo_processor=debug`.
+    /// `auto` (`info` as JSON, `warn` as text), `error`, `warn`, `info`, `debug`, `trace`, or a
+    /// filter such as `wedding_photo_processor=debug`.
     pub level: String,
 }
 
@@ -127,11 +159,25 @@ impl Default for EngineSettings {
     }
 }
 
+impl Default for R2Settings {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            access_key: None,
+            secret_key: None,
+            region: Text("auto".to_owned()),
+            // With the delay below a minute and a half in all: stores have had outages that long.
+            attempts: 12,
+            retry_delay: Human(Duration::from_millis(250)),
+        }
+    }
+}
+
 impl Default for LogSettings {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            level: "warn".to_owned(),
+            level: "auto".to_owned(),
         }
     }
 }
@@ -171,6 +217,45 @@ impl Settings {
         }
     }
 
+    /// How the store is reached.
+    ///
+    /// # Errors
+    /// If only some of the store's settings are there.
+    pub fn s3_options(&self) -> Result<S3Options, SettingsError> {
+        let r2 = &self.r2;
+        let given = [
+            ("R2_ENDPOINT", r2.endpoint.is_some()),
+            ("R2_ACCESS_KEY", r2.access_key.is_some()),
+            ("R2_SECRET_KEY", r2.secret_key.is_some()),
+        ];
+        let keys = match (&r2.endpoint, &r2.access_key, &r2.secret_key) {
+            (Some(_), Some(access_key), Some(secret_key)) => Some(Keys {
+                access_key: access_key.0.clone(),
+                secret_key: secret_key.expose().to_owned(),
+            }),
+            (None, None, None) => None,
+            _ => {
+                let lines = given.iter().filter(|(_, given)| !given).map(|(name, _)| {
+                    format!(
+                        "`{name}` is not set, but others of the store's settings are; looked for \
+                         it in the environment, and as `r2.{}` in `{DEFAULT_FILE}`",
+                        name[3..].to_ascii_lowercase()
+                    )
+                });
+                return Err(SettingsError(lines.collect()));
+            }
+        };
+        Ok(S3Options {
+            endpoint: r2.endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
+            region: r2.region.0.clone(),
+            keys,
+            retry: RetryPolicy {
+                attempts: r2.attempts,
+                delay: r2.retry_delay.0,
+            },
+        })
+    }
+
     /// What is out of range: the setting, and what it should be.
     fn out_of_range(&self) -> Option<(&'static str, String)> {
         let source = &self.source;
@@ -195,6 +280,22 @@ impl Settings {
             )
         })
         .or_else(|| {
+            check(
+                (1..=100).contains(&self.r2.attempts),
+                "r2.attempts",
+                "1 to 100",
+            )
+        })
+        .or_else(|| {
+            let endpoint = self.r2.endpoint.as_ref();
+            let web = |endpoint: &Text| {
+                url::Url::parse(&endpoint.0)
+                    .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.path() == "/")
+            };
+            let wanted = "an address such as `https://<account>.r2.cloudflarestorage.com`";
+            check(endpoint.is_none_or(web), "r2.endpoint", wanted)
+        })
+        .or_else(|| {
             [
                 (source.connect_timeout, "source.connect_timeout"),
                 (source.response_timeout, "source.response_timeout"),
@@ -207,11 +308,19 @@ impl Settings {
 }
 
 /// Settings, and where each came from.
-#[derive(Debug)]
 pub struct Loaded {
     /// The values.
     pub settings: Settings,
+    /// The layers. They hold secrets in the clear.
     figment: Figment,
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One setting as `processor config` shows it.
@@ -248,6 +357,7 @@ impl Loaded {
             figment = figment.merge(Toml::file_exact(path));
         }
         let figment = figment
+            .merge(OtherEnv)
             .merge(Env::prefixed(ENV_PREFIX).split("__"))
             .merge(Flags(flags));
         let settings: Settings = figment.extract().map_err(|errors| {
@@ -257,7 +367,7 @@ impl Loaded {
         match loaded.settings.out_of_range() {
             None => Ok(loaded),
             Some((key, wanted)) => Err(SettingsError(vec![format!(
-                "setting `{key}` is out of range; give {wanted} (from {})",
+                "setting `{key}` cannot be used; give {wanted} (from {})",
                 loaded.origin(key)
             )])),
         }
@@ -272,6 +382,7 @@ impl Loaded {
                 let key = format!("{section}.{key}");
                 let mut value = match value {
                     serde_json::Value::String(text) => text.clone(),
+                    serde_json::Value::Null => "(not set)".to_owned(),
                     other => other.to_string(),
                 };
                 if key == "engine.memory_budget" && value == "auto" {
@@ -298,6 +409,31 @@ impl Loaded {
     }
 }
 
+/// The environment names that the Worker uses.
+struct OtherEnv;
+
+impl Provider for OtherEnv {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("other environment names")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let mut sections = Dict::new();
+        for (name, section, key) in OTHER_ENV_NAMES {
+            let Ok(value) = std::env::var(name) else {
+                continue;
+            };
+            let section = sections
+                .entry(section.to_owned())
+                .or_insert_with(|| Dict::new().into());
+            if let figment::value::Value::Dict(_, keys) = section {
+                keys.insert(key.to_owned(), value.into());
+            }
+        }
+        Ok(Profile::Default.collect(sections))
+    }
+}
+
 /// Flags as a figment provider that names itself.
 struct Flags(Dict);
 
@@ -315,6 +451,13 @@ impl Provider for Flags {
 fn place(metadata: &Metadata, key: &str) -> String {
     match &metadata.source {
         Some(Source::File(path)) => path.display().to_string(),
+        _ if metadata.name == "other environment names" => OTHER_ENV_NAMES
+            .iter()
+            .find(|(_, section, name)| key == format!("{section}.{name}"))
+            .map_or_else(
+                || metadata.name.to_string(),
+                |(name, ..)| (*name).to_owned(),
+            ),
         _ if metadata.name.contains("environment") => env_name(key),
         _ if metadata.name == "the command line" => metadata.name.to_string(),
         _ => "default".to_owned(),
@@ -425,6 +568,8 @@ mod tests {
                 ("WPP_SOURCE__STALL_TIMEOUT", "0s"),
                 ("WPP_SOURCE__ALLOW_HTTP", "maybe"),
                 ("WPP_LOG__FORMAT", "xml"),
+                ("R2_ENDPOINT", "account.r2.cloudflarestorage.com"),
+                ("WPP_R2__ENDPOINT", "https://x.example/bucket"),
             ] {
                 jail.set_env(name, value);
                 lines.push(format!(
@@ -435,6 +580,32 @@ mod tests {
             }
             lines.push(read(Some("nowhere.toml"), "{}").unwrap_err().to_string());
             insta::assert_snapshot!(lines.join("\n"));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn secrets_are_never_shown_and_half_a_store_is_an_error() {
+        Jail::expect_with(|jail| {
+            jail.set_env("R2_SECRET_KEY", "hunter2");
+            jail.set_env("WPP_R2__ACCESS_KEY", "123456789012");
+            let loaded = read(None, "{}").unwrap();
+            let shown: Vec<String> = loaded
+                .effective()
+                .into_iter()
+                .filter(|setting| setting.key.starts_with("r2."))
+                .map(|setting| format!("{} = {} <- {}", setting.key, setting.value, setting.origin))
+                .collect();
+            let error = loaded.settings.s3_options().unwrap_err();
+            insta::assert_snapshot!(format!("{}\n{error}", shown.join("\n")));
+            jail.set_env("R2_ENDPOINT", "https://store.example");
+            let loaded = read(None, "{}").unwrap();
+            let options = loaded.settings.s3_options().unwrap();
+            assert_eq!(options.keys.as_ref().unwrap().access_key, "123456789012");
+            assert_eq!(options.keys.as_ref().unwrap().secret_key, "hunter2");
+            for shown in [format!("{loaded:?}"), format!("{options:?}")] {
+                assert!(!shown.contains("hunter2"), "{shown}");
+            }
             Ok(())
         });
     }
@@ -471,7 +642,9 @@ mod tests {
         for (section, keys) in all.as_object().unwrap() {
             assert!(text.contains(&format!("[{section}]")), "{section}");
             for key in keys.as_object().unwrap().keys() {
-                assert!(text.contains(&format!("\n{key} = ")), "{section}.{key}");
+                let shown = [format!("\n{key} = "), format!("\n# {key} = ")];
+                let found = shown.iter().any(|line| text.contains(line));
+                assert!(found, "{section}.{key}");
             }
         }
     }

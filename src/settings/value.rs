@@ -131,6 +131,51 @@ impl Folder {
     }
 }
 
+/// Text that may look like a number, such as an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Text {
+    #[expect(clippy::unnecessary_wraps, reason = "the values have one signature")]
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Text that is never shown: its `Debug`, its `Display` and what it serialises to are masked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Secret {
+    #[expect(clippy::unnecessary_wraps, reason = "the values have one signature")]
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text itself, for those who need it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Host names, in a list or separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostList(pub Vec<String>);
@@ -166,8 +211,8 @@ macro_rules! as_text {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Text;
-                impl<'de> Visitor<'de> for Text {
+                struct AsText;
+                impl<'de> Visitor<'de> for AsText {
                     type Value = $type;
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                         f.write_str($expecting)
@@ -183,7 +228,7 @@ macro_rules! as_text {
                     }
                     $($more)*
                 }
-                deserializer.deserialize_any(Text)
+                deserializer.deserialize_any(AsText)
             }
         }
     };
@@ -191,6 +236,8 @@ macro_rules! as_text {
 
 as_text!(Size, "a size such as `256MiB`");
 as_text!(Folder, "a folder");
+as_text!(Text, "text");
+as_text!(Secret, "text");
 as_text!(Human, "a time such as `15s`");
 as_text!(MemoryBudget, "`auto` or a size such as `256MiB`");
 as_text!(

@@ -7,13 +7,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
 
 use super::{
@@ -78,16 +78,10 @@ impl FileUpload {
         let mut partial = target.clone().into_os_string();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&partial)
-            .map_err(|source| SinkError::Unusable {
-                name: shown.clone(),
-                source,
-            })?;
+        let file = claim(&partial).map_err(|source| SinkError::Unusable {
+            name: shown.clone(),
+            source,
+        })?;
         if let Err(error) = take_space(&file, spec.length) {
             drop(file);
             let _ = fs::remove_file(&partial);
@@ -105,6 +99,35 @@ impl FileUpload {
 
     fn error(&self, source: io::Error) -> SinkError {
         io_error(&self.target.display().to_string(), self.spec.length, source)
+    }
+}
+
+/// Opens the file, or makes it, for this process alone: what an earlier run left is used again,
+/// what another run is writing is an error.
+fn claim(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {
+                let problem = format!("another run is writing `{}`", path.display());
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, problem));
+            }
+            locked => locked?,
+        }
+        // Between opening and locking, another run may have finished with this very file.
+        let same = |there: fs::Metadata, here: fs::Metadata| {
+            there.ino() == here.ino() && there.dev() == here.dev()
+        };
+        if fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|here| same(there, here)))
+        {
+            file.set_len(0)?;
+            return Ok(file);
+        }
     }
 }
 

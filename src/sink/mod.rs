@@ -4,16 +4,20 @@
 //! several at once; nothing is visible under the archive's name until
 //! [`complete`](ArchiveUpload::complete), and every other way out goes through
 //! [`abort`](ArchiveUpload::abort). [`mod@file`] writes to a folder, [`memory`] is for tests,
+//! [`s3`] uploads to R2 and its like,
 //! [`discard`] measures without keeping. All pass one conformance suite (`tests/it/sink.rs`).
 
 pub mod discard;
 pub mod file;
 pub mod memory;
+pub mod s3;
 
 use std::future::Future;
 use std::ops::Range;
 
 use bytes::Bytes;
+
+use crate::s3::StoreError;
 
 /// Where archives go.
 pub trait ArchiveSink: Send + Sync + 'static {
@@ -134,6 +138,9 @@ pub enum SinkError {
         #[source]
         source: std::io::Error,
     },
+    /// The store did not do what it was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The parts do not make up the archive.
     #[error("the parts of `{name}` do not fit together: {problem}")]
     Parts {

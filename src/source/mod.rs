@@ -90,8 +90,9 @@ impl Validators {
         *self == Self::default()
     }
 
-    /// Whether these are of another version than `other`, by the strongest one that both have.
-    pub fn differ_from(&self, other: &Self) -> bool {
+    /// Whether these are of the same version as `other`, by the strongest one that both have;
+    /// `None` where nothing can be compared.
+    pub fn same_version(&self, other: &Self) -> Option<bool> {
         [
             (&self.generation, &other.generation),
             (&self.etag, &other.etag),
@@ -99,7 +100,7 @@ impl Validators {
         ]
         .into_iter()
         .find_map(|(a, b)| a.as_ref().zip(b.as_ref()))
-        .is_some_and(|(a, b)| a != b)
+        .map(|(a, b)| a == b)
     }
 }
 

@@ -338,6 +338,25 @@ async fn signals_end_it_soon_and_leave_nothing() {
     }
 }
 
+#[test]
+fn signals_end_it_while_it_waits_for_a_manifest() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = processor(folder.path(), &["run", "-", "-o", "out.zip"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Long enough to have its handlers in place; too early, the signal ends it all the same.
+    std::thread::sleep(Duration::from_millis(300));
+    let pid = child.id().to_string();
+    let killed = Command::new("kill")
+        .args(["-s", "TERM", &pid])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn json_logs_are_json_and_keep_secrets() {
     let (_origin, folder) = event().await;

@@ -275,10 +275,11 @@ async fn a_budget_of_less_than_three_parts_is_a_clear_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_parts_of_memory_are_always_enough() {
     let part = MIN_PART_BYTES;
-    let shapes: [&[u64]; 4] = [
+    let shapes: [&[u64]; 5] = [
         &[2 * part, 2 * part, 2 * part],
-        // The second header straddles the first two parts.
-        &[part - 90, 4 * part, part + part / 2, part + part / 2],
+        // The second header straddles the first two parts: its body then reaches into the third.
+        &[part - 50, 2 * part - 1],
+        &[part - 50, 4 * part, part + part / 2, part + part / 2],
         &[3 * part - 30, 2 * part - 1, 2 * part - 1, 3 * part],
         &[1, 5 * part + 1, 1, 2 * part - 100, 1],
     ];

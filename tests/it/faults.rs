@@ -278,6 +278,63 @@ async fn an_empty_photo_is_kept() {
     arrives(&origin, photo, b"").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_of_zero_is_only_believed_after_a_look() {
+    let origin = Origin::start().await;
+    let bytes = noise(50_000, 1);
+    let mut photo = Photo::new(bytes.clone());
+    photo.head_length = Some(0);
+    arrives(&origin, photo, &bytes).await;
+    let url = origin.url("/photo.jpg");
+    let reason = is_missing(&origin, json!({"url": url, "size": 0})).await;
+    let (expected, found) = (0, 50_000);
+    assert_eq!(reason, MissingReason::WrongSize { expected, found });
+    let gone = json!({"url": origin.url("/gone.jpg"), "size": 0});
+    assert_eq!(is_missing(&origin, gone).await, MissingReason::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_needs_something_to_compare_versions_by() {
+    let origin = Origin::start().await;
+    let (old, new) = (noise(SHORT, 1), noise(SHORT, 2));
+    let photo = Photo::new(old).faults([
+        Fault::CutAfter(1_000_000),
+        Fault::Becomes(Box::new(Photo::new(new.clone()).without_validators())),
+    ]);
+    let report = arrives(&origin, photo, &new).await;
+    assert_eq!(report.resumed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_photo_without_validators_is_fetched_in_one() {
+    let origin = Origin::start().await;
+    let bytes = noise(LONG, 1);
+    let photo = Photo::new(bytes.clone()).without_validators();
+    arrives(&origin, photo, &bytes).await;
+    // The last answer is of the whole photo.
+    assert_eq!(origin.gets("/photo.jpg").last(), Some(&None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_photo_is_checked_though_its_size_is_given() {
+    let origin = Origin::start().await;
+    let bytes = noise(LONG, 1);
+    let photo = Photo::new(bytes.clone())
+        .header("x-goog-hash", format!("crc32c={}", crc32c(&noise(LONG, 2))));
+    origin.add("/photo.jpg", photo);
+    let error = fails(json!({"url": origin.url("/photo.jpg"), "size": LONG})).await;
+    assert!(matches!(error, EngineError::Fetch { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_whose_body_never_comes_does_not_hang() {
+    let origin = Origin::start().await;
+    let bytes = noise(SHORT, 1);
+    let mut photo = Photo::new(bytes.clone()).faults([Fault::StallAfter(0)]);
+    photo.head_status = 405;
+    arrives(&origin, photo, &bytes).await;
+}
+
 // Origins that don't tell the length, or don't know ranges.
 
 #[tokio::test(flavor = "multi_thread")]
@@ -593,6 +650,12 @@ async fn downloads_that_never_end_well_are_an_error() {
     let bytes = noise(SHORT, 1);
     for (case, photo) in [
         (
+            "always cut later, and never resumed",
+            Photo::new(bytes.clone())
+                .without_validators()
+                .always(Fault::CutAfter(1_000_000)),
+        ),
+        (
             "always cut",
             Photo::new(bytes.clone()).always(Fault::CutAfter(1000)),
         ),
@@ -631,6 +694,21 @@ async fn a_photo_that_always_arrives_damaged_is_an_error() {
         error.contains("checksum") || error.contains("CRC32C"),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_in_a_later_archive_removes_the_earlier_ones() {
+    let origin = Origin::start().await;
+    origin.add("/a.jpg", Photo::new(noise(1_000_000, 1)));
+    let cut = Photo::new(noise(1_000_000, 2)).always(Fault::CutAfter(1000));
+    origin.add("/b.jpg", cut);
+    let (report, sink) = run(manifest(&json!({
+        "event_id": "event", "max_archive_bytes": 1_100_000,
+        "photos": [origin.url("/a.jpg"), origin.url("/b.jpg")],
+    })))
+    .await;
+    assert!(matches!(report, Err(EngineError::Fetch { .. })));
+    assert!(sink.names().is_empty() && sink.open_uploads() == 0);
 }
 
 // Names.

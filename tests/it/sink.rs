@@ -203,6 +203,23 @@ async fn a_dropped_file_upload_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn two_runs_do_not_write_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = FileSink::File(folder.path().join("out.zip"));
+    let bytes = noise(10, 1);
+    let first = sink.begin(&spec("out.zip", &bytes)).await.unwrap();
+    let error = sink.begin(&spec("out.zip", &bytes)).await.unwrap_err();
+    assert!(matches!(error, SinkError::Unusable { .. }), "{error:?}");
+    drop(first);
+    // What a killed run left is no obstacle.
+    fs::write(folder.path().join("out.zip.partial"), "left").unwrap();
+    let upload = sink.begin(&spec("out.zip", &bytes)).await.unwrap();
+    let receipt = upload.put_part(part(&bytes, 1)).await.unwrap();
+    upload.complete(&[receipt]).await.unwrap();
+    assert!(fs::read(folder.path().join("out.zip")).unwrap() == bytes);
+}
+
+#[tokio::test]
 async fn volumes_of_a_named_file_are_numbered() {
     let folder = tempfile::tempdir().unwrap();
     let sink = FileSink::File(folder.path().join("out.zip"));

@@ -51,7 +51,7 @@ pub(crate) struct ManifestArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
-    /// Where the archive goes: a file, a folder, or /dev/null to measure only
+    /// Where the archive goes: a file, a folder, `s3://bucket/key`, or /dev/null to measure only
     #[arg(short, long, value_name = "DEST")]
     pub(crate) output: PathBuf,
     /// Print the summary as one JSON object
@@ -70,7 +70,7 @@ pub(crate) struct PlanArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct VerifyArgs {
-    /// The archives; all volumes of an event together
+    /// The archives, files or `s3://bucket/key`; all volumes of an event together
     #[arg(required = true, value_name = "ARCHIVE")]
     pub(crate) archives: Vec<PathBuf>,
     /// The manifest that they were made from; `-` is stdin

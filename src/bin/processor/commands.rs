@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -15,9 +15,11 @@ use wedding_photo_processor::manifest::{
     Defaults, HostRules, MAX_MANIFEST_BYTES, Manifest, Violations,
 };
 use wedding_photo_processor::plan::Plan;
-use wedding_photo_processor::settings::{Loaded, Settings};
+use wedding_photo_processor::s3::{S3Store, StoreErrorKind};
+use wedding_photo_processor::settings::{Loaded, LogFormat, Settings};
 use wedding_photo_processor::sink::discard::DiscardSink;
 use wedding_photo_processor::sink::file::FileSink;
+use wedding_photo_processor::sink::s3::S3Sink;
 use wedding_photo_processor::source::http::HttpSource;
 use wedding_photo_processor::verify::{self, Completeness, Findings};
 
@@ -84,7 +86,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<ExitCode,
     match command {
         Command::Run(args) => run_manifest(&args, context).await,
         Command::Plan(args) => plan(&args, context).await,
-        Command::Verify(args) => verify_archives(&args, context),
+        Command::Verify(args) => verify_archives(&args, context).await,
         Command::Demo(args) => run_demo(&args, context).await,
         Command::Config(args) => config(&context.loaded, args.json),
     }
@@ -92,10 +94,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<ExitCode,
 
 async fn run_manifest(args: &RunArgs, context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.loaded.settings;
-    let destination = Destination::parse(&args.output)?;
-    let manifest = read_manifest(&args.manifest, &settings.host_rules())?;
+    let destination = Destination::parse(&args.output, settings).await?;
+    let manifest = read_manifest(&args.manifest, &settings.host_rules(), &context.cancel).await?;
     let report = make_archives(manifest, &destination, settings, &context.cancel).await?;
-    show(&report, args.json)?;
+    show(&report, args.json, settings.log.format)?;
     Ok(ExitCode::Done)
 }
 
@@ -121,9 +123,9 @@ async fn run_demo(args: &DemoArgs, context: &Context) -> Result<ExitCode, Failur
         &Defaults::default(),
         &settings.host_rules(),
     )?;
-    let destination = Destination::parse(&args.output)?;
+    let destination = Destination::parse(&args.output, &settings).await?;
     let report = make_archives(manifest, &destination, &settings, &context.cancel).await?;
-    show(&report, args.json)?;
+    show(&report, args.json, settings.log.format)?;
     Ok(ExitCode::Done)
 }
 
@@ -145,16 +147,19 @@ async fn make_archives(
         Destination::File(sink) => {
             engine::run(manifest, source, sink, &options, progress, cancel).await
         }
+        Destination::S3(sink) => {
+            engine::run(manifest, source, sink, &options, progress, cancel).await
+        }
     };
     drop(bar);
     Ok(report?)
 }
 
-fn show(report: &Report, json: bool) -> Result<(), Failure> {
+fn show(report: &Report, json: bool, format: LogFormat) -> Result<(), Failure> {
     if json {
         output::json(report)?;
     } else {
-        output::note(report);
+        output::summary(report, format);
         for archive in &report.archives {
             output::data(&archive.location)?;
         }
@@ -164,7 +169,8 @@ fn show(report: &Report, json: bool) -> Result<(), Failure> {
 
 async fn plan(args: &PlanArgs, context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.loaded.settings;
-    let manifest = Arc::new(read_manifest(&args.manifest, &settings.host_rules())?);
+    let manifest =
+        Arc::new(read_manifest(&args.manifest, &settings.host_rules(), &context.cancel).await?);
     let source = Arc::new(HttpSource::new(settings.http_options()).map_err(Failure::usage)?);
     let progress = Arc::new(Progress::default());
     let bar = Bar::follow(Arc::clone(&progress));
@@ -196,25 +202,49 @@ struct NamedFindings {
     findings: Findings,
 }
 
-fn verify_archives(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Failure> {
+/// Looks at an archive where it is: in a file, or in a bucket by ranged reads.
+async fn inspect(path: &Path, settings: &Settings) -> Result<Findings, Failure> {
+    let text = path.to_string_lossy();
+    if let Some((bucket, key)) = s3_address(&text)? {
+        let bucket = store(settings).await?.bucket(bucket);
+        let opened = bucket.open(key).await.map_err(|error| {
+            let code = match error.kind {
+                StoreErrorKind::NotFound => ExitCode::Usage,
+                _ => ExitCode::from(&error),
+            };
+            Failure::new(format!("cannot open `{text}`: {error}"), code)
+        })?;
+        return tokio::task::spawn_blocking(|| verify::inspect(opened))
+            .await
+            .map_err(Failure::try_again);
+    }
+    let file = File::open(path)
+        .map_err(|error| Failure::usage(format!("cannot open `{}`: {error}", path.display())))?;
+    tokio::task::spawn_blocking(|| verify::inspect(io::BufReader::new(file)))
+        .await
+        .map_err(Failure::try_again)
+}
+
+async fn verify_archives(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Failure> {
     let mut found = Vec::new();
     for path in &args.archives {
-        let file = File::open(path).map_err(|error| {
-            Failure::usage(format!("cannot open `{}`: {error}", path.display()))
-        })?;
-        found.push(verify::inspect(io::BufReader::new(file)));
+        tokio::select! {
+            () = context.cancel.cancelled() => return Err(EngineError::Cancelled.into()),
+            findings = inspect(path, &context.loaded.settings) => found.push(findings?),
+        }
     }
     let completeness = match (&args.plan, &args.manifest) {
         (Some(path), _) => {
-            let plan: Plan = serde_json::from_slice(&read_input(path)?).map_err(|error| {
-                let problem = format!("`{}` is not a plan: {error}", path.display());
-                Failure::new(problem, ExitCode::BadData)
-            })?;
+            let plan: Plan = serde_json::from_slice(&read_input(path, &context.cancel).await?)
+                .map_err(|error| {
+                    let problem = format!("`{}` is not a plan: {error}", path.display());
+                    Failure::new(problem, ExitCode::BadData)
+                })?;
             Some(verify::compare_with_plan(&found, &plan))
         }
         (None, Some(path)) => {
             let hosts = context.loaded.settings.host_rules();
-            let manifest = parse_manifest(path, None, &hosts)?;
+            let manifest = parse_manifest(path, None, &hosts, &context.cancel).await?;
             Some(verify::compare_with_manifest(&found, &manifest))
         }
         (None, None) => None,
@@ -326,11 +356,12 @@ fn config(loaded: &Loaded, json: bool) -> Result<ExitCode, Failure> {
 #[derive(Debug)]
 enum Destination {
     File(FileSink),
+    S3(S3Sink),
     Discard,
 }
 
 impl Destination {
-    fn parse(output: &Path) -> Result<Self, Failure> {
+    async fn parse(output: &Path, settings: &Settings) -> Result<Self, Failure> {
         let text = output.to_string_lossy();
         if text == "-" {
             return Err(Failure::usage(
@@ -338,9 +369,13 @@ impl Destination {
                  name a file",
             ));
         }
+        if let Some((bucket, key)) = s3_address(&text)? {
+            let bucket = store(settings).await?.bucket(bucket);
+            return Ok(Self::S3(S3Sink::new(bucket, key)));
+        }
         if text.contains("://") {
             return Err(Failure::usage(format!(
-                "cannot write to `{text}`; name a file or a folder"
+                "cannot write to `{text}`; name a file, a folder, or s3://bucket/key"
             )));
         }
         if output == Path::new("/dev/null") {
@@ -364,34 +399,64 @@ impl Destination {
     }
 }
 
-fn read_manifest(args: &ManifestArgs, hosts: &HostRules) -> Result<Manifest, Failure> {
-    parse_manifest(&args.manifest, args.event_id.clone(), hosts)
+/// Bucket and key of an `s3://bucket/key`; `None` if it is not one.
+fn s3_address(text: &str) -> Result<Option<(&str, &str)>, Failure> {
+    let Some(address) = text.strip_prefix("s3://") else {
+        return Ok(None);
+    };
+    let (bucket, key) = address.split_once('/').unwrap_or((address, ""));
+    if bucket.is_empty() {
+        return Err(Failure::usage(format!(
+            "`{text}` names no bucket; write s3://bucket/key"
+        )));
+    }
+    Ok(Some((bucket, key)))
 }
 
-fn parse_manifest(
-    path: &PathBuf,
+async fn store(settings: &Settings) -> Result<S3Store, Failure> {
+    let options = settings.s3_options().map_err(Failure::usage)?;
+    S3Store::new(&options).await.map_err(Failure::usage)
+}
+
+async fn read_manifest(
+    args: &ManifestArgs,
+    hosts: &HostRules,
+    cancel: &CancellationToken,
+) -> Result<Manifest, Failure> {
+    parse_manifest(&args.manifest, args.event_id.clone(), hosts, cancel).await
+}
+
+async fn parse_manifest(
+    path: &Path,
     event_id: Option<String>,
     hosts: &HostRules,
+    cancel: &CancellationToken,
 ) -> Result<Manifest, Failure> {
     let defaults = Defaults {
         event_id,
         fallback_event_id: Some("event".to_owned()),
     };
-    Ok(Manifest::parse(&read_input(path)?, &defaults, hosts)?)
+    let bytes = read_input(path, cancel).await?;
+    Ok(Manifest::parse(&bytes, &defaults, hosts)?)
 }
 
 /// Reads a file or stdin, but not more than a manifest may have (plans of long manifests are
-/// longer, hence the factor).
-fn read_input(path: &PathBuf) -> Result<Vec<u8>, Failure> {
-    let failed =
-        |error: io::Error| Failure::usage(format!("cannot read `{}`: {error}", path.display()));
+/// longer, hence the factor). Stdin may take its time, so that a signal must be able to end it.
+async fn read_input(path: &Path, cancel: &CancellationToken) -> Result<Vec<u8>, Failure> {
     let most = 4 * MAX_MANIFEST_BYTES as u64;
-    let mut bytes = Vec::new();
-    if path == Path::new("-") {
-        io::stdin().take(most).read_to_end(&mut bytes)
-    } else {
-        File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
-    }
-    .map_err(failed)?;
-    Ok(bytes)
+    let owned = path.to_owned();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        if owned == Path::new("-") {
+            io::stdin().take(most).read_to_end(&mut bytes)?;
+        } else {
+            File::open(&owned)?.take(most).read_to_end(&mut bytes)?;
+        }
+        io::Result::Ok(bytes)
+    });
+    let read = tokio::select! {
+        () = cancel.cancelled() => return Err(EngineError::Cancelled.into()),
+        read = reading => read.map_err(Failure::try_again)?,
+    };
+    read.map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tokio_util::sync::CancellationToken;
-use wedding_photo_processor::settings::Loaded;
+use wedding_photo_processor::settings::{Loaded, LogFormat};
 use wedding_photo_processor::{exit_code, shutdown, telemetry};
 
 use crate::args::Args;
@@ -20,19 +20,22 @@ use crate::commands::{Context, Failure};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match start(args) {
+    // Until the settings are read, nobody knows how machines want their lines.
+    let mut format = LogFormat::Text;
+    match start(args, &mut format) {
         Ok(code) => code.into(),
         Err(failure) => {
-            output::error(&failure);
+            output::error(&failure, format);
             failure.code.into()
         }
     }
 }
 
-fn start(args: Args) -> Result<exit_code::ExitCode, Failure> {
+fn start(args: Args, format: &mut LogFormat) -> Result<exit_code::ExitCode, Failure> {
     let loaded = Loaded::read(args.settings.config.as_deref(), args.settings.flags())
         .map_err(Failure::usage)?;
     telemetry::start(&loaded.settings.log).map_err(Failure::usage)?;
+    *format = loaded.settings.log.format;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use serde::Serialize;
+use wedding_photo_processor::engine::Report;
+use wedding_photo_processor::settings::LogFormat;
 
 use crate::commands::Failure;
 
@@ -22,15 +24,47 @@ pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Tells people what went wrong, with every cause.
-pub(crate) fn error(failure: &Failure) {
+/// Tells what went wrong, with every cause: people in words, machines as a log line.
+pub(crate) fn error(failure: &Failure, format: LogFormat) {
     let mut text = format!("error: {}", failure.error);
     let mut cause = failure.error.source();
     while let Some(error) = cause {
         text.push_str(&format!("\n  because: {error}"));
         cause = error.source();
     }
-    note(text);
+    match format {
+        LogFormat::Text => note(text),
+        LogFormat::Json => {
+            tracing::error!(
+                exit_code = failure.code as u8,
+                "{}",
+                text.trim_start_matches("error: ")
+            );
+        }
+    }
+}
+
+/// Tells how a run ended: people in words, machines as a log line.
+pub(crate) fn summary(report: &Report, format: LogFormat) {
+    match format {
+        LogFormat::Text => note(report),
+        LogFormat::Json => tracing::info!(
+            event.id = report.event_id,
+            photos = report.photos,
+            missing = report.missing.len(),
+            size_bytes = report.bytes,
+            seconds = report.seconds,
+            probe_seconds = report.probe_seconds,
+            megabytes_per_second = report.megabytes_per_second,
+            retries = report.retries,
+            resumed = report.resumed,
+            restarts = report.restarts,
+            peak_connections = report.peak_connections,
+            peak_memory_bytes = report.peak_memory_bytes,
+            "finished `{}`",
+            report.event_id
+        ),
+    }
 }
 
 fn quiet_pipe(written: io::Result<()>) -> io::Result<()> {

@@ -1,10 +1,8 @@
 //! Connections to photo servers: guarded addresses, TLS by rustls, HTTP/1.1 only.
 
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,25 +11,14 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::guard::{self, AddressRefused};
+use crate::tls::{self, TlsError};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Why no TLS client can be made.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The file that `SSL_CERT_FILE` names.
-    #[error("the certificates named by `SSL_CERT_FILE` cannot be read")]
-    Certificates(#[source] io::Error),
-    /// rustls refuses the settings.
-    #[error("TLS cannot be set up")]
-    Rustls(#[source] rustls::Error),
-}
 
 /// Connects to what a URL names, if its address may be connected to.
 #[derive(Clone, Debug)]
@@ -47,7 +34,7 @@ impl Connector {
         http.set_nodelay(true);
         http.set_keepalive(Some(Duration::from_secs(30)));
         let inner = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config()?)
+            .with_tls_config(tls::client_config()?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(GuardedConnector {
@@ -56,25 +43,6 @@ impl Connector {
             });
         Ok(Self { inner, timeout })
     }
-}
-
-/// Mozilla's authorities and the system's; `SSL_CERT_FILE` adds to Mozilla's.
-fn tls_config() -> Result<ClientConfig, TlsError> {
-    let mut roots = RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let native = rustls_native_certs::load_native_certs();
-    if let Some(error) = native.errors.into_iter().next()
-        && std::env::var_os("SSL_CERT_FILE").is_some()
-    {
-        return Err(TlsError::Certificates(io::Error::other(error)));
-    }
-    roots.add_parsable_certificates(native.certs);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Rustls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
 }
 
 impl Service<Uri> for Connector {

@@ -23,10 +23,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::answer::Answer;
 use self::connect::Connector;
-pub use self::connect::TlsError;
 use super::{Opened, PhotoBody, PhotoSource, Probe, SourceError, Transient, Want};
 use crate::manifest::{HostRules, Photo, PhotoUrl};
 use crate::plan::MissingReason;
+use crate::tls::TlsError;
 
 /// The largest response head that is read, in bytes, and so the largest read: small enough that
 /// hundreds of connections stay within the few megabytes that the memory budget leaves aside.

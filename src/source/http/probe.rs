@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::{HttpSource, Probe, SourceError, Want, refusal};
@@ -87,10 +88,8 @@ async fn firebase(source: &HttpSource, url: &PhotoUrl) -> Result<Option<Probe>, 
     if !response.status().is_success() {
         return Err(refusal(&response));
     }
-    let Ok(body) = Limited::new(response.into_body(), MAX_METADATA_BYTES)
-        .collect()
-        .await
-    else {
+    let reading = Limited::new(response.into_body(), MAX_METADATA_BYTES).collect();
+    let Ok(Ok(body)) = timeout(source.options.response_timeout, reading).await else {
         return Err(SourceError::transient("the metadata broke off"));
     };
     let Ok(metadata) = serde_json::from_slice::<Metadata>(&body.to_bytes()) else {
@@ -167,8 +166,10 @@ async fn one_byte(source: &HttpSource, url: &PhotoUrl) -> Result<Probe, SourceEr
     };
     let length = length.filter(|_| answer.encoding.is_none());
     let probe = answer.into_probe(length);
-    // The single byte is read so that the connection can serve the next request.
-    let _ = Limited::new(response.into_body(), 1024).collect().await;
+    // The single byte is read so that the connection can serve the next request; if it does not
+    // come, so be it.
+    let reading = Limited::new(response.into_body(), 1024).collect();
+    let _ = timeout(source.options.response_timeout, reading).await;
     Ok(probe)
 }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use wedding_photo_processor::engine::{
-    self, EngineError, EngineOptions, Progress, Report, RetryPolicy,
-};
+use wedding_photo_processor::engine::{self, EngineError, EngineOptions, Progress, Report};
 use wedding_photo_processor::manifest::{Defaults, HostRules, Manifest};
+use wedding_photo_processor::retry::RetryPolicy;
 use wedding_photo_processor::sink::memory::MemorySink;
 use wedding_photo_processor::source::http::{HttpOptions, HttpSource};
 use zip::write::FullFileOptions;

@@ -45,6 +45,8 @@ pub(crate) struct Photo {
     pub ranges: bool,
     /// Status of the answer to HEAD; 200 for a proper one.
     pub head_status: u16,
+    /// `Content-Length` of the answer to HEAD, where it is not the photo's.
+    pub head_length: Option<u64>,
     /// No `Content-Length`: chunked.
     pub chunked: bool,
     /// Bytes per second of each connection.
@@ -126,6 +128,7 @@ impl Photo {
             headers: vec![("etag".to_owned(), tag.to_owned())],
             ranges: true,
             head_status: 200,
+            head_length: None,
             chunked: false,
             rate: None,
             delay: Duration::ZERO,
@@ -431,6 +434,9 @@ async fn answer<S: AsyncWrite + Unpin>(
     }
     let length = range.end - range.start;
     let announced = match fault {
+        _ if request.method == "HEAD" && photo.head_length.is_some() => {
+            photo.head_length.unwrap_or_default()
+        }
         Some(Fault::LengthOff(by)) => length.checked_add_signed(by).unwrap(),
         _ => length,
     };

@@ -1,8 +1,6 @@
-//! When to try again, and when to give up.
+//! When to try again, and when to give up: one way for downloads and for the store.
 
 use std::time::Duration;
-
-use crate::source::Transient;
 
 /// How often and how patiently a failed request is repeated.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +16,13 @@ const MAX_DELAY: Duration = Duration::from_secs(20);
 
 /// The attempts of one request.
 #[derive(Debug)]
-pub(super) struct Retry {
+pub(crate) struct Retry {
     policy: RetryPolicy,
     failures: u32,
 }
 
 impl Retry {
-    pub(super) fn new(policy: RetryPolicy) -> Self {
+    pub(crate) fn new(policy: RetryPolicy) -> Self {
         Self {
             policy,
             failures: 0,
@@ -32,23 +30,24 @@ impl Retry {
     }
 
     /// Forgets earlier failures: something useful has arrived since.
-    pub(super) fn progressed(&mut self) {
+    pub(crate) fn progressed(&mut self) {
         self.failures = 0;
     }
 
     /// Failures in a row.
-    pub(super) fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Waits until the next attempt; false when there should be none.
-    pub(super) async fn wait(&mut self, failure: &Transient) -> bool {
+    /// Waits until the next attempt, at least as long as the server asks; false when there should
+    /// be none.
+    pub(crate) async fn wait(&mut self, retry_after: Option<Duration>) -> bool {
         self.failures += 1;
         if self.failures >= self.policy.attempts {
             return false;
         }
         let pause = backoff(self.policy.delay, self.failures, rand::random());
-        tokio::time::sleep(failure.retry_after.unwrap_or_default().max(pause)).await;
+        tokio::time::sleep(retry_after.unwrap_or_default().max(pause)).await;
         true
     }
 }
@@ -79,17 +78,13 @@ mod tests {
             attempts: 3,
             delay: Duration::from_millis(100),
         });
-        let failure = Transient {
-            what: String::new(),
-            retry_after: Some(Duration::from_secs(7)),
-            throttled: true,
-        };
+        let asked = Some(Duration::from_secs(7));
         let start = tokio::time::Instant::now();
-        assert!(retry.wait(&failure).await);
+        assert!(retry.wait(asked).await);
         assert_eq!(start.elapsed(), Duration::from_secs(7));
-        assert!(retry.wait(&failure).await);
-        assert!(!retry.wait(&failure).await);
+        assert!(retry.wait(asked).await);
+        assert!(!retry.wait(asked).await);
         retry.progressed();
-        assert!(retry.wait(&failure).await);
+        assert!(retry.wait(asked).await);
     }
 }

@@ -1,0 +1,222 @@
+//! What went wrong with a store, by what to do about it.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+/// A request that a store did not carry out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError {
+    /// What to do next.
+    pub kind: StoreErrorKind,
+    /// The fact and the remedy, in words.
+    message: String,
+}
+
+/// What to do about a failed request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// Nothing will change until somebody changes a setting, a permission or the bucket.
+    Settings,
+    /// It may pass.
+    Temporary,
+    /// The object is not there.
+    NotFound,
+    /// The condition of a conditional request does not hold.
+    Conflict,
+    /// The store refuses this request.
+    Refused,
+}
+
+impl StoreError {
+    fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn timeout(names: &Names, doing: &str, limit: Duration) -> Self {
+        let seconds = limit.as_secs();
+        Self::new(
+            StoreErrorKind::Temporary,
+            format!("{doing} took longer than {seconds} s at {}", names.place()),
+        )
+    }
+
+    /// The store does something that is not as documented.
+    pub(crate) fn odd(message: impl Into<String>) -> Self {
+        Self::new(StoreErrorKind::Refused, message)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for StoreError {}
+
+/// What the settings are called that a store was made with.
+#[derive(Debug, Clone)]
+pub struct Names {
+    endpoint: &'static str,
+    access_key: &'static str,
+    secret_key: &'static str,
+    address: Option<String>,
+}
+
+impl Names {
+    /// Names for fixed keys, or for the AWS credential chain.
+    pub(super) fn of(fixed_keys: bool, address: Option<String>) -> Self {
+        let (endpoint, access_key, secret_key) = if fixed_keys {
+            ("R2_ENDPOINT", "R2_ACCESS_KEY", "R2_SECRET_KEY")
+        } else {
+            (
+                "AWS_ENDPOINT_URL",
+                "the AWS access key id",
+                "the AWS secret access key",
+            )
+        };
+        Self {
+            endpoint,
+            access_key,
+            secret_key,
+            address,
+        }
+    }
+
+    fn place(&self) -> String {
+        match &self.address {
+            Some(address) => format!("{address} (`{}`)", self.endpoint),
+            None => "AWS".to_owned(),
+        }
+    }
+}
+
+/// Reads the SDK's error.
+pub(super) fn classify<E>(
+    names: &Names,
+    bucket: &str,
+    doing: &str,
+    error: &SdkError<E, HttpResponse>,
+) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    use StoreErrorKind::{Refused, Settings, Temporary};
+    let place = names.place();
+    match error {
+        SdkError::ServiceError(service) => {
+            let meta = service.err().meta();
+            let status = service.raw().status().as_u16();
+            by_code(names, bucket, doing, status, meta.code(), meta.message())
+        }
+        SdkError::ResponseError(_) => StoreError::new(
+            Settings,
+            format!("what answers at {place} does not speak S3; check the address"),
+        ),
+        SdkError::TimeoutError(_) => {
+            StoreError::new(Temporary, format!("{doing} took too long at {place}"))
+        }
+        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+            let cause = root_cause(error);
+            StoreError::new(
+                Temporary,
+                format!("{doing} failed, because {place} cannot be reached: {cause}"),
+            )
+        }
+        _ => {
+            let cause = root_cause(error);
+            if cause.contains("credential") {
+                return StoreError::new(
+                    Settings,
+                    "there are no credentials for the store; set `R2_ENDPOINT`, `R2_ACCESS_KEY` \
+                     and `R2_SECRET_KEY`, or the AWS credentials",
+                );
+            }
+            StoreError::new(Refused, format!("{doing} failed: {cause}"))
+        }
+    }
+}
+
+/// Codes of S3 ("Error responses" in its API reference) and of R2 (documentation, "Error codes").
+fn by_code(
+    names: &Names,
+    bucket: &str,
+    doing: &str,
+    status: u16,
+    code: Option<&str>,
+    message: Option<&str>,
+) -> StoreError {
+    use StoreErrorKind::{Conflict, NotFound, Refused, Settings, Temporary};
+    let Names {
+        access_key,
+        secret_key,
+        ..
+    } = names;
+    let place = names.place();
+    match (code, status) {
+        (Some("NoSuchBucket"), _) => StoreError::new(
+            Settings,
+            format!("there is no bucket `{bucket}` at {place}; create it, or check its name"),
+        ),
+        (Some("InvalidAccessKeyId"), _) | (_, 401) => StoreError::new(
+            Settings,
+            format!("{place} does not know the key in `{access_key}`; check it"),
+        ),
+        (Some("SignatureDoesNotMatch"), _) => StoreError::new(
+            Settings,
+            format!("`{secret_key}` is not the secret of `{access_key}`; check both"),
+        ),
+        (Some("RequestTimeTooSkewed"), _) => StoreError::new(
+            Settings,
+            "this machine's clock differs too much from the store's; set it (NTP)",
+        ),
+        (Some("AccessDenied" | "AllAccessDisabled" | "AccountProblem"), _) | (None, 403) => {
+            StoreError::new(
+                Settings,
+                format!(
+                    "`{access_key}` may not do this to the bucket `{bucket}` ({doing}); \
+                     allow it to read and write objects there"
+                ),
+            )
+        }
+        (Some("PreconditionFailed" | "ConditionalRequestConflict"), _) | (_, 412) => {
+            StoreError::new(Conflict, format!("{doing} met another writer"))
+        }
+        (Some("NoSuchKey" | "NotFound" | "NoSuchUpload"), _) | (None, 404) => {
+            StoreError::new(NotFound, format!("{doing} found nothing"))
+        }
+        (Some("SlowDown" | "RequestTimeout" | "OperationAborted"), _) | (_, 408 | 429 | 500..) => {
+            let code = code.unwrap_or("no reason given");
+            StoreError::new(
+                Temporary,
+                format!("{doing} failed, because {place} is in trouble: {code} (HTTP {status})"),
+            )
+        }
+        (Some(code), _) => StoreError::new(
+            Refused,
+            format!(
+                "{doing} was refused by {place}: {code}, {} (HTTP {status})",
+                message.unwrap_or("no message")
+            ),
+        ),
+        (None, _) => StoreError::new(
+            Settings,
+            format!("what answers at {place} does not speak S3 (HTTP {status}); check the address"),
+        ),
+    }
+}
+
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

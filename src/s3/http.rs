@@ -1,0 +1,84 @@
+//! The SDK's HTTP client, over hyper.
+//!
+//! The SDK brings one of its own, but that speaks HTTP/2 where it is offered, and then shares one
+//! connection per host for all uploads. This one speaks HTTP/1.1 over as many connections as
+//! there are requests, on the same TLS stack as everything else, and never asks for a
+//! `100-continue`, which R2 does not know.
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http::header::EXPECT;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::tls::{self, TlsError};
+
+/// How long a TCP connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept; R2 closes them after a minute and more.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+
+/// A client that makes one kind of connection, whatever the SDK asks for.
+#[derive(Debug, Clone)]
+pub struct HyperClient(Client<HttpsConnector<TcpConnector>, SdkBody>);
+
+impl HyperClient {
+    /// Makes a client.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn new() -> Result<Self, TlsError> {
+        let mut tcp = TcpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_keepalive(Some(Duration::from_secs(30)));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::client_config()?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .build(https);
+        Ok(Self(client))
+    }
+}
+
+impl HttpClient for HyperClient {
+    fn http_connector(
+        &self,
+        _settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for HyperClient {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let mut request = request
+                .try_into_http1x()
+                .map_err(|error| ConnectorError::user(error.into()))?;
+            request.headers_mut().remove(EXPECT);
+            let response = client
+                .request(request)
+                .await
+                .map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! One bucket of Cloudflare R2, or of any S3-compatible store.
+//!
+//! [`S3Bucket`] is what the archive sink and the bucket port share: the client with settings that
+//! suit R2 (checksums only where required, no chunked encoding, region `auto`), repetition of
+//! what may pass, and [`StoreError`]s that name the setting that is wrong. [`http`] is the SDK's
+//! HTTP client: HTTP/1.1 over as many connections as there are requests, on our one TLS stack.
+
+pub mod error;
+pub mod http;
+pub mod reader;
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+pub use error::{Names, StoreError, StoreErrorKind};
+
+use crate::retry::{Retry, RetryPolicy};
+use crate::tls::TlsError;
+
+/// How long a request without a body may take, from its beginning to the head of the answer.
+/// Completing an upload of thousands of parts takes the longest: some stores put the object
+/// together only then.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// The slowest transfer that is put up with, in bytes per second.
+const SLOWEST_TRANSFER: u64 = 256 * 1024;
+
+/// How to reach a store.
+#[derive(Clone)]
+pub struct S3Options {
+    /// The store's address; `None` for AWS itself.
+    pub endpoint: Option<String>,
+    /// `auto` for R2.
+    pub region: String,
+    /// Fixed keys; `None` for the AWS credential chain.
+    pub keys: Option<Keys>,
+    /// How failed requests are repeated.
+    pub retry: RetryPolicy,
+}
+
+/// An access key.
+#[derive(Clone)]
+pub struct Keys {
+    /// Its id.
+    pub access_key: String,
+    /// Its secret.
+    pub secret_key: String,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys")
+            .field("access_key", &self.access_key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for S3Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Options")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client for one store.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+    retry: RetryPolicy,
+    names: Names,
+}
+
+/// One bucket of a store.
+#[derive(Debug, Clone)]
+pub struct S3Bucket {
+    store: S3Store,
+    name: String,
+}
+
+impl S3Store {
+    /// Makes a client. Nothing is sent yet, but the AWS credential chain may look around.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub async fn new(options: &S3Options) -> Result<Self, TlsError> {
+        let http = SharedHttpClient::new(http::HyperClient::new()?);
+        let mut config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(http.clone())
+            .region(Region::new(options.region.clone()))
+            // R2 and others don't know the newer defaults (R2 documentation, "aws-sdk-rust").
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            // Known to misfire on uploads (aws-sdk-rust issue 1146); our own timeouts serve.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled())
+            // The SDK's retries share a token bucket that many parallel parts exhaust.
+            .retry_config(RetryConfig::disabled());
+        let endpoint = if let Some(keys) = &options.keys {
+            let keys = Credentials::new(&keys.access_key, &keys.secret_key, None, None, "settings");
+            config.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
+            options.endpoint.clone()
+        } else {
+            let aws = aws_config::defaults(BehaviorVersion::v2026_01_12())
+                .http_client(http)
+                .load()
+                .await;
+            config.set_credentials_provider(aws.credentials_provider());
+            if let Some(region) = aws.region() {
+                config.set_region(Some(region.clone()));
+            }
+            options
+                .endpoint
+                .clone()
+                .or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok())
+                .or_else(|| aws.endpoint_url().map(str::to_owned))
+        };
+        let names = Names::of(options.keys.is_some(), endpoint.clone());
+        if let Some(endpoint) = endpoint {
+            // Virtual hosts need DNS that only AWS has for certain.
+            config = config.endpoint_url(endpoint).force_path_style(true);
+        }
+        Ok(Self {
+            client: Client::from_conf(config.build()),
+            retry: options.retry,
+            names,
+        })
+    }
+
+    /// One of its buckets.
+    pub fn bucket(&self, name: impl Into<String>) -> S3Bucket {
+        S3Bucket {
+            store: self.clone(),
+            name: name.into(),
+        }
+    }
+}
+
+impl S3Bucket {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.store.client
+    }
+
+    /// Makes a request of `length` bytes, and again while its failure may pass.
+    pub(crate) async fn call<T, E, F>(
+        &self,
+        doing: &'static str,
+        length: u64,
+        request: impl Fn() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let limit = REQUEST_TIMEOUT + Duration::from_secs(length / SLOWEST_TRANSFER);
+        let mut retry = Retry::new(self.store.retry);
+        loop {
+            let error = match tokio::time::timeout(limit, request()).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => error::classify(&self.store.names, &self.name, doing, &error),
+                Err(_) => StoreError::timeout(&self.store.names, doing, limit),
+            };
+            if error.kind != StoreErrorKind::Temporary {
+                return Err(error);
+            }
+            tracing::debug!(store.bucket = self.name, "{doing} failed: {error}");
+            if !retry.wait(None).await {
+                return Err(error);
+            }
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Archives into R2 or S3 by multipart upload; by a single PUT where there is but one part.
+//!
+//! Parts are equal (R2 insists, when the upload is completed), go up in any order with unsigned
+//! payloads and our own CRC-32, which was combined on the way, so that no byte is looked at
+//! twice. A request to complete whose answer was lost is settled by looking: every upload marks
+//! its object.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_smithy_types::byte_stream::ByteStream;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{
+    ArchiveSink, ArchiveSpec, ArchiveUpload, PartData, PartReceipt, SinkError, Stored,
+    check_receipts,
+};
+use crate::plan::volume_name;
+use crate::s3::{S3Bucket, StoreError, StoreErrorKind};
+
+/// The metadata entry that tells which upload made an object.
+const MARK: &str = "upload";
+
+/// A place for archives in a bucket.
+#[derive(Debug, Clone)]
+pub struct S3Sink {
+    bucket: S3Bucket,
+    key: String,
+}
+
+impl S3Sink {
+    /// Archives become `key`, or where there are several `key-1-of-3.zip` and so on; a key that is
+    /// empty or ends with `/` is a folder, in which they go by the names that they were given.
+    pub fn new(bucket: S3Bucket, key: impl Into<String>) -> Self {
+        Self {
+            bucket,
+            key: key.into(),
+        }
+    }
+
+    fn key(&self, archive: &ArchiveSpec) -> String {
+        match self.key.rsplit_once('/') {
+            _ if self.key.is_empty() => archive.name.clone(),
+            Some((folder, "")) => format!("{folder}/{}", archive.name),
+            Some((folder, name)) => {
+                format!(
+                    "{folder}/{}",
+                    volume_name(name, archive.index, archive.count)
+                )
+            }
+            None => volume_name(&self.key, archive.index, archive.count),
+        }
+    }
+}
+
+/// One archive on its way into a bucket.
+#[derive(Debug)]
+pub struct S3Upload {
+    bucket: S3Bucket,
+    key: String,
+    spec: ArchiveSpec,
+    /// Tells this upload's object from any other at the same key.
+    mark: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    /// A multipart upload with this id.
+    Multipart(String),
+    /// One part, which is kept until the archive is completed.
+    Single(Option<Bytes>),
+    /// The object is there.
+    Complete,
+    /// Nothing is there any more.
+    Aborted,
+}
+
+impl ArchiveSink for S3Sink {
+    type Upload = S3Upload;
+
+    async fn begin(&self, archive: &ArchiveSpec) -> Result<S3Upload, SinkError> {
+        let mut upload = S3Upload {
+            bucket: self.bucket.clone(),
+            key: self.key(archive),
+            spec: archive.clone(),
+            mark: format!("{:032x}", rand::random::<u128>()),
+            state: Mutex::new(State::Single(None)),
+        };
+        if archive.length > archive.part_size {
+            let id = upload.create().await?;
+            upload.state = Mutex::new(State::Multipart(id));
+        }
+        Ok(upload)
+    }
+}
+
+impl S3Upload {
+    async fn create(&self) -> Result<String, StoreError> {
+        let created = self
+            .bucket
+            .call("beginning the upload", 0, || {
+                self.bucket
+                    .client()
+                    .create_multipart_upload()
+                    .bucket(self.bucket.name())
+                    .key(&self.key)
+                    .content_type("application/zip")
+                    .content_disposition(content_disposition(&self.spec.name))
+                    .metadata(MARK, &self.mark)
+                    .checksum_algorithm(ChecksumAlgorithm::Crc32)
+                    .send()
+            })
+            .await?;
+        created
+            .upload_id()
+            .map(str::to_owned)
+            .ok_or_else(|| StoreError::odd("the store began an upload without an id"))
+    }
+
+    fn state(&self) -> State {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn upload_part(&self, id: &str, part: &PartData) -> Result<PartReceipt, StoreError> {
+        let uploaded = self
+            .bucket
+            .call("uploading a part", part.bytes.len() as u64, || {
+                self.bucket
+                    .client()
+                    .upload_part()
+                    .bucket(self.bucket.name())
+                    .key(&self.key)
+                    .upload_id(id)
+                    .part_number(number(part.number))
+                    .checksum_crc32(checksum(part.crc32))
+                    .body(ByteStream::from(part.bytes.clone()))
+                    .customize()
+                    // SHA-256 of the bytes would cost four times as much as TLS.
+                    .disable_payload_signing()
+                    .send()
+            })
+            .await?;
+        Ok(PartReceipt {
+            number: part.number,
+            e_tag: uploaded.e_tag().map(str::to_owned),
+            crc32: part.crc32,
+        })
+    }
+
+    async fn complete_multipart(&self, id: &str, parts: &[PartReceipt]) -> Result<(), StoreError> {
+        let parts = parts.iter().map(|part| {
+            CompletedPart::builder()
+                .part_number(number(part.number))
+                .set_e_tag(part.e_tag.clone())
+                .checksum_crc32(checksum(part.crc32))
+                .build()
+        });
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(parts.collect()))
+            .build();
+        self.bucket
+            .call("completing the upload", 0, || {
+                self.bucket
+                    .client()
+                    .complete_multipart_upload()
+                    .bucket(self.bucket.name())
+                    .key(&self.key)
+                    .upload_id(id)
+                    .multipart_upload(parts.clone())
+                    .send()
+            })
+            .await
+            .map(drop)
+    }
+
+    async fn put(&self, bytes: &Bytes, crc32: u32) -> Result<(), StoreError> {
+        self.bucket
+            .call("storing the archive", bytes.len() as u64, || {
+                self.bucket
+                    .client()
+                    .put_object()
+                    .bucket(self.bucket.name())
+                    .key(&self.key)
+                    .content_type("application/zip")
+                    .content_disposition(content_disposition(&self.spec.name))
+                    .metadata(MARK, &self.mark)
+                    .checksum_crc32(checksum(crc32))
+                    .body(ByteStream::from(bytes.clone()))
+                    .customize()
+                    .disable_payload_signing()
+                    .send()
+            })
+            .await
+            .map(drop)
+    }
+
+    /// The length of the object, if it is this upload's.
+    async fn stored_length(&self) -> Result<Option<u64>, StoreError> {
+        let head = self
+            .bucket
+            .call("looking at the archive", 0, || {
+                self.bucket
+                    .client()
+                    .head_object()
+                    .bucket(self.bucket.name())
+                    .key(&self.key)
+                    .send()
+            })
+            .await;
+        match head {
+            Ok(head) => {
+                let ours = head.metadata().and_then(|all| all.get(MARK)) == Some(&self.mark);
+                let length = head.content_length().and_then(|n| u64::try_from(n).ok());
+                Ok(length.filter(|_| ours))
+            }
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn problem(&self, problem: &str) -> SinkError {
+        SinkError::Parts {
+            name: self.spec.name.clone(),
+            problem: problem.to_owned(),
+        }
+    }
+}
+
+impl ArchiveUpload for S3Upload {
+    async fn put_part(&self, part: PartData) -> Result<PartReceipt, SinkError> {
+        match self.state() {
+            State::Multipart(id) => Ok(self.upload_part(&id, &part).await?),
+            State::Single(_) => {
+                let receipt = PartReceipt {
+                    number: part.number,
+                    e_tag: None,
+                    crc32: part.crc32,
+                };
+                *self.lock() = State::Single(Some(part.bytes));
+                Ok(receipt)
+            }
+            State::Complete | State::Aborted => Err(self.problem("the upload is over")),
+        }
+    }
+
+    async fn complete(&self, parts: &[PartReceipt]) -> Result<Stored, SinkError> {
+        check_receipts(&self.spec, parts)?;
+        let completed = match (self.state(), parts) {
+            (State::Multipart(id), _) => self.complete_multipart(&id, parts).await,
+            (State::Single(Some(bytes)), [part]) => self.put(&bytes, part.crc32).await,
+            _ => return Err(self.problem("the upload is over")),
+        };
+        // Even a failure may have been a success whose answer was lost.
+        let stored = self.stored_length().await;
+        let length = match (completed, stored) {
+            (_, Ok(Some(length))) => length,
+            (Err(error), _) | (Ok(()), Err(error)) => return Err(error.into()),
+            (Ok(()), Ok(None)) => {
+                return Err(self.problem("another writer replaced the archive at once"));
+            }
+        };
+        *self.lock() = State::Complete;
+        Ok(Stored {
+            location: format!("s3://{}/{}", self.bucket.name(), self.key),
+            length,
+        })
+    }
+
+    async fn abort(&self) -> Result<(), SinkError> {
+        let client = self.bucket.client();
+        let gone = match self.state() {
+            State::Multipart(id) => self
+                .bucket
+                .call("aborting the upload", 0, || {
+                    client
+                        .abort_multipart_upload()
+                        .bucket(self.bucket.name())
+                        .key(&self.key)
+                        .upload_id(&id)
+                        .send()
+                })
+                .await
+                .map(drop),
+            State::Complete => self
+                .bucket
+                .call("removing the archive", 0, || {
+                    client
+                        .delete_object()
+                        .bucket(self.bucket.name())
+                        .key(&self.key)
+                        .send()
+                })
+                .await
+                .map(drop),
+            State::Single(_) | State::Aborted => Ok(()),
+        };
+        match gone {
+            Err(error) if error.kind != StoreErrorKind::NotFound => Err(error.into()),
+            _ => {
+                *self.lock() = State::Aborted;
+                Ok(())
+            }
+        }
+    }
+
+    async fn read_back(&self, range: Range<u64>) -> Result<Option<Bytes>, SinkError> {
+        let bytes = self.bucket.read_range(&self.key, range, None).await?;
+        Ok(Some(bytes))
+    }
+}
+
+/// S3 counts parts in signed numbers, up to 10,000.
+fn number(part: u32) -> i32 {
+    i32::try_from(part).unwrap_or(i32::MAX)
+}
+
+/// As `x-amz-checksum-crc32` wants it: base64 of the big-endian bytes.
+fn checksum(crc32: u32) -> String {
+    STANDARD.encode(crc32.to_be_bytes())
+}
+
+/// Characters that need no escape in an extended parameter value (RFC 8187, 3.2.1).
+const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
+/// Says that the archive is to be saved, and under which name: plainly for old clients, exactly
+/// for others (RFC 6266).
+pub fn content_disposition(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .map(|c| match c {
+            '"' | '\\' | '%' => '_',
+            ' '..='~' => c,
+            _ => '_',
+        })
+        .collect();
+    let exact = utf8_percent_encode(name, ATTR_CHAR);
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_survive_in_the_disposition() {
+        assert_eq!(
+            content_disposition("Smith & Jones.zip"),
+            "attachment; filename=\"Smith & Jones.zip\"; filename*=UTF-8''Smith%20&%20Jones.zip"
+        );
+        assert_eq!(
+            content_disposition("חתונה \"2026\" 100%.zip"),
+            "attachment; filename=\"_____ _2026_ 100_.zip\"; filename*=UTF-8''\
+             %D7%97%D7%AA%D7%95%D7%A0%D7%94%20%222026%22%20100%25.zip"
+        );
+    }
+}
