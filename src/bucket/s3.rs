@@ -1,5 +1,7 @@
 //! Objects in R2 or S3. Versions are `ETag`s.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use aws_smithy_types::byte_stream::ByteStream;
 use bytes::Bytes;
 
@@ -72,10 +74,10 @@ impl Bucket for S3Bucket {
             Condition::Absent => (None, Some("*".to_owned())),
             Condition::Unchanged(version) => (Some(version.0.clone()), None),
         };
-        let sent = std::sync::atomic::AtomicU32::new(0);
+        let sent = AtomicU32::new(0);
         let written = self
             .call("writing an object", bytes.len() as u64, || {
-                sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                sent.fetch_add(1, Ordering::Relaxed);
                 self.client()
                     .put_object()
                     .bucket(self.name())

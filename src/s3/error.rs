@@ -25,6 +25,8 @@ pub enum StoreErrorKind {
     Temporary,
     /// The object is not there.
     NotFound,
+    /// HTTP 404 without a word about what is not there.
+    BareNotFound,
     /// The condition of a conditional request does not hold.
     Conflict,
     /// The store refuses this request.
@@ -45,6 +47,21 @@ impl StoreError {
             StoreErrorKind::Temporary,
             format!("{doing} took longer than {seconds} s at {}", names.place()),
         )
+    }
+
+    pub(super) fn not_s3(names: &Names, status: u16) -> Self {
+        Self::new(
+            StoreErrorKind::Settings,
+            format!(
+                "what answers at {} does not speak S3 (HTTP {status}); check the address",
+                names.place()
+            ),
+        )
+    }
+
+    /// The same with another kind.
+    pub(super) fn of_kind(self, kind: StoreErrorKind) -> Self {
+        Self { kind, ..self }
     }
 
     /// The store does something that is not as documented.
@@ -153,7 +170,7 @@ fn by_code(
     code: Option<&str>,
     message: Option<&str>,
 ) -> StoreError {
-    use StoreErrorKind::{Conflict, NotFound, Refused, Settings, Temporary};
+    use StoreErrorKind::{BareNotFound, Conflict, NotFound, Refused, Settings, Temporary};
     let Names {
         access_key,
         secret_key,
@@ -189,8 +206,12 @@ fn by_code(
         (Some("PreconditionFailed" | "ConditionalRequestConflict"), _) | (_, 412) => {
             StoreError::new(Conflict, format!("{doing} met another writer"))
         }
-        (Some("NoSuchKey" | "NotFound" | "NoSuchUpload"), _) | (None, 404) => {
+        (Some("NoSuchKey" | "NoSuchUpload"), _) => {
             StoreError::new(NotFound, format!("{doing} found nothing"))
+        }
+        // `NotFound` is what the SDK makes of a 404 without a body.
+        (None | Some("NotFound"), 404) => {
+            StoreError::new(BareNotFound, format!("{doing} found nothing"))
         }
         (Some("SlowDown" | "RequestTimeout" | "OperationAborted"), _) | (_, 408 | 429 | 500..) => {
             let code = code.unwrap_or("no reason given");
@@ -206,10 +227,7 @@ fn by_code(
                 message.unwrap_or("no message")
             ),
         ),
-        (None, _) => StoreError::new(
-            Settings,
-            format!("what answers at {place} does not speak S3 (HTTP {status}); check the address"),
-        ),
+        (None, status) => StoreError::not_s3(names, status),
     }
 }
 

@@ -173,6 +173,42 @@ impl S3Bucket {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
+        match self.repeat(doing, length, request).await {
+            // A store says what it did not find; only something else answers 404 without a code.
+            Err(error) if error.kind == StoreErrorKind::BareNotFound => {
+                Err(StoreError::not_s3(&self.store.names, 404))
+            }
+            answer => answer,
+        }
+    }
+
+    /// The same for HEAD, whose answers have no body and so no codes.
+    pub(crate) async fn call_head<T, E, F>(
+        &self,
+        doing: &'static str,
+        request: impl Fn() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let answer = self.repeat(doing, 0, request).await;
+        answer.map_err(|error| match error.kind {
+            StoreErrorKind::BareNotFound => error.of_kind(StoreErrorKind::NotFound),
+            _ => error,
+        })
+    }
+
+    async fn repeat<T, E, F>(
+        &self,
+        doing: &'static str,
+        length: u64,
+        request: impl Fn() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
         let limit = REQUEST_TIMEOUT + Duration::from_secs(length / SLOWEST_TRANSFER);
         let mut retry = Retry::new(self.store.retry);
         loop {

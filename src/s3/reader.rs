@@ -27,7 +27,7 @@ impl S3Bucket {
     /// Length and `ETag` of an object.
     pub(crate) async fn head(&self, key: &str) -> Result<(u64, Option<String>), StoreError> {
         let head = self
-            .call("looking at the object", 0, || {
+            .call_head("looking at the object", || {
                 self.client()
                     .head_object()
                     .bucket(self.name())

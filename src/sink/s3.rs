@@ -6,9 +6,13 @@
 //! its object.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, MultipartUpload,
+};
 use aws_smithy_types::byte_stream::ByteStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +28,9 @@ use crate::s3::{S3Bucket, StoreError, StoreErrorKind};
 
 /// The metadata entry that tells which upload made an object.
 const MARK: &str = "upload";
+/// How long before ours an upload may have begun that a lost answer of ours began, in seconds:
+/// longer than all attempts take together.
+const ORPHAN_SECONDS: i64 = 600;
 
 /// A place for archives in a bucket.
 #[derive(Debug, Clone)]
@@ -101,9 +108,11 @@ impl ArchiveSink for S3Sink {
 
 impl S3Upload {
     async fn create(&self) -> Result<String, StoreError> {
+        let requests = AtomicU32::new(0);
         let created = self
             .bucket
             .call("beginning the upload", 0, || {
+                requests.fetch_add(1, Ordering::Relaxed);
                 self.bucket
                     .client()
                     .create_multipart_upload()
@@ -116,10 +125,67 @@ impl S3Upload {
                     .send()
             })
             .await?;
-        created
+        let id = created
             .upload_id()
             .map(str::to_owned)
-            .ok_or_else(|| StoreError::odd("the store began an upload without an id"))
+            .ok_or_else(|| StoreError::odd("the store began an upload without an id"))?;
+        if requests.into_inner() > 1 {
+            self.abort_orphans(&id).await?;
+        }
+        Ok(id)
+    }
+
+    /// Aborts uploads that earlier requests to begin this one began without our hearing of it:
+    /// those of exactly this key, from the last minutes. The store's clock is compared with itself.
+    async fn abort_orphans(&self, id: &str) -> Result<(), StoreError> {
+        let client = self.bucket.client();
+        let listed = self
+            .bucket
+            .call("looking for uploads that were begun twice", 0, || {
+                client
+                    .list_multipart_uploads()
+                    .bucket(self.bucket.name())
+                    .prefix(&self.key)
+                    .send()
+            })
+            .await?;
+        let uploads = listed.uploads();
+        let began = |upload: &MultipartUpload| upload.initiated().map(DateTime::secs);
+        let ours = uploads
+            .iter()
+            .find(|upload| upload.upload_id() == Some(id))
+            .and_then(began);
+        for upload in uploads {
+            let recent = match (began(upload), ours) {
+                (Some(theirs), Some(ours)) => (ours - ORPHAN_SECONDS..=ours).contains(&theirs),
+                _ => false,
+            };
+            let same_key = upload.key() == Some(&self.key) && upload.upload_id() != Some(id);
+            if let (true, true, Some(orphan)) = (recent, same_key, upload.upload_id()) {
+                self.abort_upload(orphan).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Aborts an upload; fine if there is none.
+    async fn abort_upload(&self, id: &str) -> Result<(), StoreError> {
+        let aborted = self
+            .bucket
+            .call("aborting the upload", 0, || {
+                self.bucket
+                    .client()
+                    .abort_multipart_upload()
+                    .bucket(self.bucket.name())
+                    .key(&self.key)
+                    .upload_id(id)
+                    .send()
+            })
+            .await;
+        match aborted {
+            Err(error) if error.kind != StoreErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn state(&self) -> State {
@@ -207,7 +273,7 @@ impl S3Upload {
     async fn stored_length(&self) -> Result<Option<u64>, StoreError> {
         let head = self
             .bucket
-            .call("looking at the archive", 0, || {
+            .call_head("looking at the archive", || {
                 self.bucket
                     .client()
                     .head_object()
@@ -278,18 +344,7 @@ impl ArchiveUpload for S3Upload {
     async fn abort(&self) -> Result<(), SinkError> {
         let client = self.bucket.client();
         let gone = match self.state() {
-            State::Multipart(id) => self
-                .bucket
-                .call("aborting the upload", 0, || {
-                    client
-                        .abort_multipart_upload()
-                        .bucket(self.bucket.name())
-                        .key(&self.key)
-                        .upload_id(&id)
-                        .send()
-                })
-                .await
-                .map(drop),
+            State::Multipart(id) => self.abort_upload(&id).await,
             State::Complete => self
                 .bucket
                 .call("removing the archive", 0, || {

@@ -1,16 +1,20 @@
 //! Integration tests, one binary:
 //!
 //! - `accepted`: archives open in the tools that guests have
+//! - `bucket`: one conformance suite for every bucket
 //! - `cli`: the program as a user sees it: output, errors, exit codes, signals
 //! - `dependency_direction`: modules import only what they may
 //! - `engine`: the bytes of archives, whatever the concurrency, order and budget
 //! - `faults`: a misbehaving origin, and every kind of bad input
 //! - `sink`: one conformance suite for every sink
+//! - `store`: archives into buckets: the same bytes everywhere, failures, wrong settings
 
 mod accepted;
+mod bucket;
 mod cli;
 mod dependency_direction;
 mod engine;
 mod faults;
 mod sink;
+mod store;
 mod support;

@@ -7,20 +7,23 @@ use bytes::Bytes;
 use wedding_photo_processor::sink::discard::DiscardSink;
 use wedding_photo_processor::sink::file::FileSink;
 use wedding_photo_processor::sink::memory::MemorySink;
+use wedding_photo_processor::sink::s3::S3Sink;
 use wedding_photo_processor::sink::{
     ArchiveSink, ArchiveSpec, ArchiveUpload, PartData, PartReceipt, SinkError,
 };
 
 use crate::support::origin::noise;
+use crate::support::stores::{self, Store};
 
-const PART: usize = 100_000;
+/// The smallest part that stores take, in bytes.
+const PART: usize = 5 * 1024 * 1024;
 
 /// What a test can see of a sink from outside.
 trait Outside {
     /// The archive of this name, if it is visible.
-    fn archive(&self, name: &str) -> Option<Vec<u8>>;
-    /// Whether anything is left of uploads that are not complete.
-    fn is_clean(&self) -> bool;
+    async fn archive(&self, name: &str) -> Option<Vec<u8>>;
+    /// Whether nothing is left of uploads that are not complete.
+    async fn is_clean(&self) -> bool;
 }
 
 fn spec(name: &str, bytes: &[u8]) -> ArchiveSpec {
@@ -79,19 +82,22 @@ async fn parts_in_any_order_make_the_archive<K: ArchiveSink>(
     receipts.sort_by_key(|receipt| receipt.number);
     let stored = upload.complete(&receipts).await.unwrap();
     assert_eq!(stored.length, bytes.len() as u64);
-    let tail = upload.read_back(299_990..bytes.len() as u64).await.unwrap();
+    let tail = upload
+        .read_back(PART as u64 * 3 - 10..bytes.len() as u64)
+        .await
+        .unwrap();
     if keeps {
-        assert!(outside.archive("any-order.zip").unwrap() == bytes);
-        assert!(tail.unwrap() == bytes[299_990..]);
+        assert!(outside.archive("any-order.zip").await.unwrap() == bytes);
+        assert!(tail.unwrap() == bytes[PART * 3 - 10..]);
     }
-    assert!(outside.is_clean());
+    assert!(outside.is_clean().await);
 }
 
 async fn nothing_is_visible_before_completion<K: ArchiveSink>(sink: &K, outside: &impl Outside) {
     let bytes = noise(PART as u64, 2);
     let upload = sink.begin(&spec("hidden.zip", &bytes)).await.unwrap();
     upload.put_part(part(&bytes, 1)).await.unwrap();
-    assert_eq!(outside.archive("hidden.zip"), None);
+    assert_eq!(outside.archive("hidden.zip").await, None);
     upload.abort().await.unwrap();
 }
 
@@ -101,8 +107,8 @@ async fn an_aborted_upload_leaves_nothing<K: ArchiveSink>(sink: &K, outside: &im
     upload.put_part(part(&bytes, 2)).await.unwrap();
     upload.abort().await.unwrap();
     upload.abort().await.unwrap();
-    assert_eq!(outside.archive("aborted.zip"), None);
-    assert!(outside.is_clean());
+    assert_eq!(outside.archive("aborted.zip").await, None);
+    assert!(outside.is_clean().await);
 }
 
 async fn a_completed_archive_can_be_taken_back<K: ArchiveSink>(sink: &K, outside: &impl Outside) {
@@ -111,7 +117,7 @@ async fn a_completed_archive_can_be_taken_back<K: ArchiveSink>(sink: &K, outside
     let receipt = upload.put_part(part(&bytes, 1)).await.unwrap();
     upload.complete(&[receipt]).await.unwrap();
     upload.abort().await.unwrap();
-    assert_eq!(outside.archive("unwanted.zip"), None);
+    assert_eq!(outside.archive("unwanted.zip").await, None);
 }
 
 async fn an_archive_replaces_its_predecessor<K: ArchiveSink>(
@@ -125,7 +131,7 @@ async fn an_archive_replaces_its_predecessor<K: ArchiveSink>(
         let receipt = upload.put_part(part(&bytes, 1)).await.unwrap();
         upload.complete(&[receipt]).await.unwrap();
         if keeps {
-            assert!(outside.archive("again.zip").unwrap() == bytes);
+            assert!(outside.archive("again.zip").await.unwrap() == bytes);
         }
     }
 }
@@ -137,40 +143,50 @@ async fn missing_parts_are_an_error<K: ArchiveSink>(sink: &K, outside: &impl Out
     let error = upload.complete(&[receipt]).await.unwrap_err();
     assert!(matches!(error, SinkError::Parts { .. }), "{error:?}");
     upload.abort().await.unwrap();
-    assert_eq!(outside.archive("gap.zip"), None);
-    assert!(outside.is_clean());
+    assert_eq!(outside.archive("gap.zip").await, None);
+    assert!(outside.is_clean().await);
 }
 
 impl Outside for MemorySink {
-    fn archive(&self, name: &str) -> Option<Vec<u8>> {
+    async fn archive(&self, name: &str) -> Option<Vec<u8>> {
         Self::archive(self, name).map(Vec::from)
     }
 
-    fn is_clean(&self) -> bool {
+    async fn is_clean(&self) -> bool {
         self.open_uploads() == 0
     }
 }
 
 impl Outside for &Path {
-    fn archive(&self, name: &str) -> Option<Vec<u8>> {
+    async fn archive(&self, name: &str) -> Option<Vec<u8>> {
         fs::read(self.join(name)).ok()
     }
 
-    fn is_clean(&self) -> bool {
+    async fn is_clean(&self) -> bool {
         fs::read_dir(self)
             .unwrap()
             .all(|entry| !entry.unwrap().path().to_string_lossy().contains("partial"))
     }
 }
 
+impl Outside for Store {
+    async fn archive(&self, name: &str) -> Option<Vec<u8>> {
+        self.object(&format!("archives/{name}")).await
+    }
+
+    async fn is_clean(&self) -> bool {
+        self.open_uploads().await == 0
+    }
+}
+
 struct Nowhere;
 
 impl Outside for Nowhere {
-    fn archive(&self, _name: &str) -> Option<Vec<u8>> {
+    async fn archive(&self, _name: &str) -> Option<Vec<u8>> {
         None
     }
 
-    fn is_clean(&self) -> bool {
+    async fn is_clean(&self) -> bool {
         true
     }
 }
@@ -191,6 +207,15 @@ async fn the_file_sink_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let sink = FileSink::Folder(folder.path().to_owned());
     conforms(&sink, &folder.path(), true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_s3_sink_conforms_on_every_store() {
+    for kind in stores::ALL {
+        let store = Store::start(kind).await;
+        let sink = S3Sink::new(store.bucket().await, "archives/");
+        conforms(&sink, &store, true).await;
+    }
 }
 
 #[tokio::test]

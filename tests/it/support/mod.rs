@@ -1,6 +1,8 @@
 //! What the tests share.
 
 pub(crate) mod origin;
+pub(crate) mod r2;
+pub(crate) mod stores;
 
 use std::io::{Cursor, Write as _};
 use std::sync::Arc;

@@ -1,0 +1,167 @@
+//! The S3-compatible stores that the tests run against: MinIO and LocalStack, which `ci/services`
+//! starts, and the one with R2's rules; each plain and over TLS.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use wedding_photo_processor::retry::RetryPolicy;
+use wedding_photo_processor::s3::http::HyperClient;
+use wedding_photo_processor::s3::{Keys, S3Bucket, S3Options, S3Store};
+
+use super::r2::R2;
+
+/// Which store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Minio,
+    MinioTls,
+    LocalStack,
+    LocalStackTls,
+    R2,
+    R2Tls,
+}
+
+/// Every store.
+pub(crate) const ALL: [Kind; 6] = [
+    Kind::Minio,
+    Kind::MinioTls,
+    Kind::LocalStack,
+    Kind::LocalStackTls,
+    Kind::R2,
+    Kind::R2Tls,
+];
+
+/// A store, with a bucket of the test's own.
+pub(crate) struct Store {
+    pub(crate) endpoint: String,
+    pub(crate) bucket: String,
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
+    pub(crate) r2: Option<R2>,
+}
+
+/// The environment that `ci/services env` prints.
+pub(crate) fn service(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!(
+            "{name} is not set: run the tests with `ci/test`, or start the services with \
+             `ci/services up` and `eval \"$(ci/services env)\"`"
+        )
+    })
+}
+
+fn tls() -> Arc<ServerConfig> {
+    let folder = PathBuf::from(service("TEST_TLS_DIR"));
+    let certificate = CertificateDer::from_pem_file(folder.join("public.crt")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(folder.join("private.key")).unwrap();
+    let provider = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider();
+    Arc::new(
+        ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap(),
+    )
+}
+
+impl Store {
+    /// A store with an empty bucket.
+    pub(crate) async fn start(kind: Kind) -> Self {
+        let r2 = match kind {
+            Kind::R2 => Some(R2::start(None).await),
+            Kind::R2Tls => Some(R2::start(Some(tls())).await),
+            _ => None,
+        };
+        let endpoint = match (&r2, kind) {
+            (Some(r2), _) => r2.url(),
+            (None, Kind::Minio) => service("TEST_MINIO"),
+            (None, Kind::MinioTls) => service("TEST_MINIO_TLS"),
+            (None, Kind::LocalStack) => service("TEST_LOCALSTACK"),
+            (None, _) => service("TEST_LOCALSTACK_TLS"),
+        };
+        let store = Self {
+            endpoint,
+            bucket: format!("photos-{:016x}", rand::random::<u64>()),
+            access_key: service("TEST_STORE_ACCESS_KEY"),
+            secret_key: service("TEST_STORE_SECRET_KEY"),
+            r2,
+        };
+        if store.r2.is_none() {
+            let create = store.client().create_bucket().bucket(&store.bucket).send();
+            create.await.unwrap();
+        }
+        store
+    }
+
+    /// Options that fail fast.
+    pub(crate) fn options(&self) -> S3Options {
+        S3Options {
+            endpoint: Some(self.endpoint.clone()),
+            region: "us-east-1".to_owned(),
+            keys: Some(Keys {
+                access_key: self.access_key.clone(),
+                secret_key: self.secret_key.clone(),
+            }),
+            retry: RetryPolicy {
+                // Long enough for R2's one write a second to one key.
+                attempts: 9,
+                delay: Duration::from_millis(50),
+            },
+        }
+    }
+
+    /// The bucket, as the program sees it.
+    pub(crate) async fn bucket(&self) -> S3Bucket {
+        let store = S3Store::new(&self.options()).await.unwrap();
+        store.bucket(&self.bucket)
+    }
+
+    /// A client of the test's own, to look from outside.
+    pub(crate) fn client(&self) -> Client {
+        let keys = Credentials::new(&self.access_key, &self.secret_key, None, None, "test");
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(HyperClient::new().unwrap())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(keys)
+            .endpoint_url(&self.endpoint)
+            .force_path_style(true);
+        Client::from_conf(config.build())
+    }
+
+    /// The object at a key.
+    pub(crate) async fn object(&self, key: &str) -> Option<Vec<u8>> {
+        let get = self.client().get_object().bucket(&self.bucket).key(key);
+        let answer = get.send().await.ok()?;
+        Some(answer.body.collect().await.unwrap().to_vec())
+    }
+
+    /// Uploads that are neither completed nor aborted.
+    pub(crate) async fn open_uploads(&self) -> usize {
+        if let Some(r2) = &self.r2 {
+            return r2.open_uploads();
+        }
+        let list = self.client().list_multipart_uploads().bucket(&self.bucket);
+        list.send().await.unwrap().uploads().len()
+    }
+
+    /// The environment that the program needs to use the store.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("R2_ENDPOINT", self.endpoint.clone()),
+            ("R2_ACCESS_KEY", self.access_key.clone()),
+            ("R2_SECRET_KEY", self.secret_key.clone()),
+            ("WPP_R2__REGION", "us-east-1".to_owned()),
+            ("WPP_R2__ATTEMPTS", "4".to_owned()),
+            ("WPP_R2__RETRY_DELAY", "50ms".to_owned()),
+            ("SSL_CERT_FILE", service("TEST_CA")),
+        ]
+    }
+}
