@@ -72,6 +72,15 @@ mod tests {
         assert_eq!(pause(40, 1.0), MAX_DELAY);
     }
 
+    #[test]
+    fn the_stores_outages_of_a_minute_are_ridden_out() {
+        let policy = crate::settings::R2Settings::default();
+        let shortest: Duration = (1..policy.attempts)
+            .map(|failures| backoff(policy.retry_delay.0, failures, 0.0))
+            .sum();
+        assert!(shortest > Duration::from_mins(1), "{shortest:?}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_server_may_ask_for_more_patience() {
         let mut retry = Retry::new(RetryPolicy {

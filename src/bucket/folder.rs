@@ -5,7 +5,7 @@
 //! across processes. A version is the checksum of the content and its time of writing.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -59,18 +59,26 @@ fn checked(key: &str) -> Result<(), BucketError> {
     Ok(())
 }
 
+/// Waits for its turn to write; the turn ends when the file is dropped.
+fn lock(folder: &Path) -> io::Result<File> {
+    let file = File::create(folder.join(LOCK))?;
+    flock(&file, FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
 fn read(path: &Path) -> io::Result<Option<Object>> {
-    let metadata = match fs::metadata(path) {
+    let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        metadata => metadata?,
+        file => file?,
     };
+    // Of the open file: the name may be another one's by now.
+    let metadata = file.metadata()?;
     if metadata.len() > MAX_OBJECT_BYTES {
         return Err(io::Error::other("it is too long to be one of ours"));
     }
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        bytes => Bytes::from(bytes?),
-    };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let bytes = Bytes::from(bytes);
     let written = metadata
         .modified()?
         .duration_since(UNIX_EPOCH)
@@ -95,8 +103,7 @@ impl Bucket for FolderBucket {
         checked(key)?;
         let written = self
             .with(key, move |folder, key| {
-                let lock = File::create(folder.join(LOCK))?;
-                flock(&lock, FlockOperation::LockExclusive)?;
+                let _lock = lock(folder)?;
                 let path = folder.join(key);
                 let holds = match &condition {
                     Condition::None => true,
@@ -128,9 +135,12 @@ impl Bucket for FolderBucket {
 
     async fn delete(&self, key: &str) -> Result<(), BucketError> {
         checked(key)?;
-        self.with(key, |folder, key| match fs::remove_file(folder.join(key)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        self.with(key, |folder, key| {
+            let _lock = lock(folder)?;
+            match fs::remove_file(folder.join(key)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
         })
         .await
     }

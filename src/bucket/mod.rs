@@ -24,6 +24,9 @@ pub trait Bucket: Send + Sync + 'static {
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Object>, BucketError>> + Send;
 
     /// Writes an object whole, if the condition holds, and tells its new version.
+    ///
+    /// Where the answer to a conditional write is lost, finding these very bytes there counts as
+    /// success. So what several writers compete for must tell them apart: put the owner in it.
     fn put(
         &self,
         key: &str,

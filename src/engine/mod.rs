@@ -18,6 +18,7 @@ mod report;
 mod spool;
 mod transfer;
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,11 +39,13 @@ use crate::manifest::{Manifest, OnMissing};
 use crate::plan::layout::read_directory;
 use crate::plan::{Content, Fate, Missing, Plan, PlanError, Volume};
 use crate::retry::RetryPolicy;
-use crate::sink::{ArchiveSink, ArchiveSpec, ArchiveUpload, SinkError, Stored};
+use crate::sink::{ArchiveSink, ArchiveSpec, ArchiveUpload, PartReceipt, SinkError, Stored};
 use crate::source::PhotoSource;
 
 /// How often a run starts over because photos changed under it.
 const MAX_RESTARTS: u64 = 3;
+/// How long the sink may go on after somebody asked to stop: Batch kills 30 s after it asks.
+const GRACE: Duration = Duration::from_secs(5);
 /// Parts that must fit into the memory budget; see [`transfer`].
 pub const MIN_PARTS_IN_MEMORY: u64 = 3;
 
@@ -360,7 +363,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
                 length: volume.length,
                 part_size: volume.part_size,
             };
-            let upload = Arc::new(self.sink.begin(&spec).await?);
+            let upload = Arc::new(self.soon(self.sink.begin(&spec)).await??);
             let transfer = Transfer::new(
                 Arc::clone(&env),
                 volume,
@@ -373,18 +376,14 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
             let (receipts, crcs) = match transfer.run(self.cancel).await {
                 Ok(done) => done,
                 Err(error) => {
-                    abort(&*upload).await;
+                    self.abort(&*upload).await;
                     return self.classify(error);
                 }
             };
-            let completed = match upload.complete(&receipts).await {
-                Ok(stored) => self
-                    .verify(volume, &*upload, &stored, &crcs)
-                    .await
-                    .map(|()| stored),
-                Err(error) => Err(error.into()),
-            };
-            match completed {
+            let completed = self
+                .soon(self.complete(volume, &*upload, &receipts, &crcs))
+                .await;
+            match completed.and_then(|completed| completed) {
                 Ok(stored) => {
                     tracing::info!(
                         event.id = self.manifest.event_id,
@@ -401,12 +400,46 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
                     self.stored.push((upload, archive));
                 }
                 Err(error) => {
-                    abort(&*upload).await;
+                    self.abort(&*upload).await;
                     return Err(error);
                 }
             }
         }
         Ok(None)
+    }
+
+    async fn complete(
+        &self,
+        volume: &Volume,
+        upload: &K::Upload,
+        receipts: &[PartReceipt],
+        crcs: &[u32],
+    ) -> Result<Stored, EngineError> {
+        let stored = upload.complete(receipts).await?;
+        self.verify(volume, upload, &stored, crcs).await?;
+        Ok(stored)
+    }
+
+    /// Waits for the sink; once somebody asks to stop, only a little longer. A request that is
+    /// under way is better finished than dropped, since nobody would know what came of it.
+    async fn soon<T>(&self, work: impl Future<Output = T>) -> Result<T, EngineError> {
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = self.cancel.cancelled() => {}
+        }
+        tokio::time::timeout(GRACE, work)
+            .await
+            .map_err(|_| EngineError::Cancelled)
+    }
+
+    /// The one place where uploads that will not be, or should not have been, completed end.
+    async fn abort(&self, upload: &K::Upload) {
+        match self.soon(upload.abort()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("could not clean up: {error}"),
+            Err(_) => tracing::warn!("could not clean up in time; an upload may be left open"),
+        }
     }
 
     fn classify(&self, error: TransferError) -> Result<Option<Vec<fetch::Failure>>, EngineError> {
@@ -476,8 +509,8 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
     }
 
     async fn discard_stored(&mut self) {
-        for (upload, _) in self.stored.drain(..) {
-            abort(&*upload).await;
+        for (upload, _) in std::mem::take(&mut self.stored) {
+            self.abort(&*upload).await;
         }
     }
 
@@ -504,16 +537,6 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
             slowest: slowest.into_vec(),
             missing: plan.missing,
         }
-    }
-}
-
-/// The one place where uploads that will not be completed end.
-async fn abort(upload: &impl ArchiveUpload) {
-    if let Err(error) = upload.abort().await {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "could not clean up"
-        );
     }
 }
 

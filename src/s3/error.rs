@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
@@ -47,6 +48,10 @@ impl StoreError {
             StoreErrorKind::Temporary,
             format!("{doing} took longer than {seconds} s at {}", names.place()),
         )
+    }
+
+    pub(super) fn settings(message: impl Into<String>) -> Self {
+        Self::new(StoreErrorKind::Settings, message)
     }
 
     pub(super) fn not_s3(names: &Names, status: u16) -> Self {
@@ -133,30 +138,51 @@ where
             let status = service.raw().status().as_u16();
             by_code(names, bucket, doing, status, meta.code(), meta.message())
         }
+        // The answer broke off. (One that is whole but makes no sense is a `ServiceError`.)
         SdkError::ResponseError(_) => StoreError::new(
-            Settings,
-            format!("what answers at {place} does not speak S3; check the address"),
+            Temporary,
+            format!("the answer to {doing} broke off at {place}"),
         ),
         SdkError::TimeoutError(_) => {
             StoreError::new(Temporary, format!("{doing} took too long at {place}"))
         }
         SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
             let cause = root_cause(error);
+            if cause.contains("certificate") {
+                return StoreError::new(
+                    Settings,
+                    format!(
+                        "the certificate of {place} is not trusted ({cause}); name its authority \
+                         in the file of `SSL_CERT_FILE`"
+                    ),
+                );
+            }
             StoreError::new(
                 Temporary,
-                format!("{doing} failed, because {place} cannot be reached: {cause}"),
+                format!(
+                    "{doing} failed, because {place} cannot be reached: {cause}; \
+                     check the address and the network"
+                ),
             )
         }
         _ => {
             let cause = root_cause(error);
-            if cause.contains("credential") {
-                return StoreError::new(
+            match credentials_error(error) {
+                Some(CredentialsError::CredentialsNotLoaded(_)) => StoreError::new(
                     Settings,
                     "there are no credentials for the store; set `R2_ENDPOINT`, `R2_ACCESS_KEY` \
                      and `R2_SECRET_KEY`, or the AWS credentials",
-                );
+                ),
+                Some(CredentialsError::InvalidConfiguration(_)) => StoreError::new(
+                    Settings,
+                    format!("the AWS credentials cannot be used: {cause}"),
+                ),
+                Some(_) => StoreError::new(
+                    Temporary,
+                    format!("the AWS credentials could not be had: {cause}"),
+                ),
+                None => StoreError::new(Refused, format!("{doing} failed: {cause}")),
             }
-            StoreError::new(Refused, format!("{doing} failed: {cause}"))
         }
     }
 }
@@ -177,10 +203,33 @@ fn by_code(
         ..
     } = names;
     let place = names.place();
+    let about_the_key =
+        message.is_some_and(|message| message.to_ascii_lowercase().contains("access key"));
     match (code, status) {
         (Some("NoSuchBucket"), _) => StoreError::new(
             Settings,
             format!("there is no bucket `{bucket}` at {place}; create it, or check its name"),
+        ),
+        (Some("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired"), _) => StoreError::new(
+            Settings,
+            format!("the token that belongs to `{access_key}` has expired; renew it"),
+        ),
+        (
+            Some(
+                "AuthorizationHeaderMalformed"
+                | "PermanentRedirect"
+                | "InvalidRegionName"
+                | "IllegalLocationConstraintException",
+            ),
+            _,
+        ) => StoreError::new(
+            Settings,
+            format!("the bucket `{bucket}` is in another region; set `r2.region` or `AWS_REGION`"),
+        ),
+        // R2 says so of a key id of the wrong length.
+        (Some("InvalidArgument"), _) if about_the_key => StoreError::new(
+            Settings,
+            format!("what is in `{access_key}` is not the id of a key; check it"),
         ),
         (Some("InvalidAccessKeyId"), _) | (_, 401) => StoreError::new(
             Settings,
@@ -203,7 +252,7 @@ fn by_code(
                 ),
             )
         }
-        (Some("PreconditionFailed" | "ConditionalRequestConflict"), _) | (_, 412) => {
+        (Some("PreconditionFailed"), _) | (_, 412) => {
             StoreError::new(Conflict, format!("{doing} met another writer"))
         }
         (Some("NoSuchKey" | "NoSuchUpload"), _) => {
@@ -213,7 +262,23 @@ fn by_code(
         (None | Some("NotFound"), 404) => {
             StoreError::new(BareNotFound, format!("{doing} found nothing"))
         }
-        (Some("SlowDown" | "RequestTimeout" | "OperationAborted"), _) | (_, 408 | 429 | 500..) => {
+        // Some of these come with HTTP 200: completing an upload begins its answer before it is
+        // done. `BadDigest` and `IncompleteBody` are damage on the way.
+        (
+            Some(
+                "SlowDown"
+                | "InternalError"
+                | "ServiceUnavailable"
+                | "RequestTimeout"
+                | "OperationAborted"
+                | "ConditionalRequestConflict"
+                | "BadDigest"
+                | "IncompleteBody"
+                | "TooManyRequests",
+            ),
+            _,
+        )
+        | (_, 408 | 429 | 500..) => {
             let code = code.unwrap_or("no reason given");
             StoreError::new(
                 Temporary,
@@ -229,6 +294,17 @@ fn by_code(
         ),
         (None, status) => StoreError::not_s3(names, status),
     }
+}
+
+fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn root_cause(error: &(dyn Error + 'static)) -> String {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::retry::{ReconnectMode, RetryConfig};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
@@ -97,9 +97,11 @@ impl S3Store {
     /// Makes a client. Nothing is sent yet, but the AWS credential chain may look around.
     ///
     /// # Errors
-    /// If TLS cannot be set up.
-    pub async fn new(options: &S3Options) -> Result<Self, TlsError> {
-        let http = SharedHttpClient::new(http::HyperClient::new()?);
+    /// If TLS cannot be set up, or nobody knows the AWS region.
+    pub async fn new(options: &S3Options) -> Result<Self, StoreError> {
+        let http =
+            http::HyperClient::new().map_err(|error| StoreError::settings(tls_message(&error)))?;
+        let http = SharedHttpClient::new(http);
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(http.clone())
@@ -111,7 +113,10 @@ impl S3Store {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             // The SDK's retries share a token bucket that many parallel parts exhaust.
-            .retry_config(RetryConfig::disabled());
+            // Hyper closes what breaks; the SDK would only complain that it cannot.
+            .retry_config(
+                RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections),
+            );
         let endpoint = if let Some(keys) = &options.keys {
             let keys = Credentials::new(&keys.access_key, &keys.secret_key, None, None, "settings");
             config.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
@@ -122,14 +127,22 @@ impl S3Store {
                 .load()
                 .await;
             config.set_credentials_provider(aws.credentials_provider());
-            if let Some(region) = aws.region() {
-                config.set_region(Some(region.clone()));
-            }
-            options
+            let endpoint = options
                 .endpoint
                 .clone()
                 .or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok())
-                .or_else(|| aws.endpoint_url().map(str::to_owned))
+                .or_else(|| aws.endpoint_url().map(str::to_owned));
+            match (aws.region(), &endpoint) {
+                (Some(region), _) => config.set_region(Some(region.clone())),
+                (None, Some(_)) => config.set_region(Some(Region::new("us-east-1"))),
+                (None, None) => {
+                    return Err(StoreError::settings(
+                        "the store is AWS, but its region is not known; set `AWS_REGION`, or \
+                         `R2_ENDPOINT`, `R2_ACCESS_KEY` and `R2_SECRET_KEY` for another store",
+                    ));
+                }
+            };
+            endpoint
         };
         let names = Names::of(options.keys.is_some(), endpoint.clone());
         if let Some(endpoint) = endpoint {
@@ -150,6 +163,12 @@ impl S3Store {
             name: name.into(),
         }
     }
+}
+
+fn tls_message(error: &TlsError) -> String {
+    let cause =
+        std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
+    format!("{error}{cause}")
 }
 
 impl S3Bucket {

@@ -24,19 +24,25 @@ pub struct S3Reader {
 }
 
 impl S3Bucket {
-    /// Length and `ETag` of an object.
-    pub(crate) async fn head(&self, key: &str) -> Result<(u64, Option<String>), StoreError> {
-        let head = self
-            .call_head("looking at the object", || {
+    /// Length and `ETag` of an object, by a GET of its first byte: answers to HEAD have no codes,
+    /// and so could not tell a wrong key from a missing permission.
+    async fn measure(&self, key: &str) -> Result<(u64, Option<String>), StoreError> {
+        let answer = self
+            .call("looking at the object", 0, || {
                 self.client()
-                    .head_object()
+                    .get_object()
                     .bucket(self.name())
                     .key(key)
+                    .range("bytes=0-0")
                     .send()
             })
             .await?;
-        let length = head.content_length().and_then(|n| u64::try_from(n).ok());
-        Ok((length.unwrap_or(0), head.e_tag().map(str::to_owned)))
+        let total = answer
+            .content_range()
+            .and_then(|range| range.rsplit_once('/'))
+            .and_then(|(_, total)| total.parse().ok())
+            .ok_or_else(|| StoreError::odd("the store does not tell the object's length"))?;
+        Ok((total, answer.e_tag().map(str::to_owned)))
     }
 
     /// Bytes of an object, if it is (still) the one with this `ETag`.
@@ -86,7 +92,7 @@ impl S3Bucket {
     /// # Errors
     /// If it is not there, or the store does not answer.
     pub async fn open(&self, key: &str) -> Result<S3Reader, StoreError> {
-        let (length, e_tag) = self.head(key).await?;
+        let (length, e_tag) = self.measure(key).await?;
         Ok(S3Reader {
             bucket: self.clone(),
             key: key.to_owned(),

@@ -100,10 +100,16 @@ pub struct R2Settings {
 }
 
 /// Environment names that the Worker uses already, beside those with our prefix.
-const OTHER_ENV_NAMES: [(&str, &str, &str); 3] = [
+///
+/// Values are taken as they are: a secret that looks like a number must stay as it is, and not be
+/// quoted in an error. Later ones win; empty ones are not set.
+const RAW_ENV_NAMES: [(&str, &str, &str); 6] = [
     ("R2_ENDPOINT", "r2", "endpoint"),
     ("R2_ACCESS_KEY", "r2", "access_key"),
     ("R2_SECRET_KEY", "r2", "secret_key"),
+    ("WPP_R2__ENDPOINT", "r2", "endpoint"),
+    ("WPP_R2__ACCESS_KEY", "r2", "access_key"),
+    ("WPP_R2__SECRET_KEY", "r2", "secret_key"),
 ];
 
 /// What is written about it.
@@ -166,8 +172,8 @@ impl Default for R2Settings {
             access_key: None,
             secret_key: None,
             region: Text("auto".to_owned()),
-            // With the delay below a minute and a half in all: stores have had outages that long.
-            attempts: 12,
+            // With the delay below more than a minute in all: stores have had outages that long.
+            attempts: 13,
             retry_delay: Human(Duration::from_millis(250)),
         }
     }
@@ -289,8 +295,12 @@ impl Settings {
         .or_else(|| {
             let endpoint = self.r2.endpoint.as_ref();
             let web = |endpoint: &Text| {
-                url::Url::parse(&endpoint.0)
-                    .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.path() == "/")
+                url::Url::parse(&endpoint.0).is_ok_and(|url| {
+                    matches!(url.scheme(), "http" | "https")
+                        && url.path() == "/"
+                        && url.username().is_empty()
+                        && url.password().is_none()
+                })
             };
             let wanted = "an address such as `https://<account>.r2.cloudflarestorage.com`";
             check(endpoint.is_none_or(web), "r2.endpoint", wanted)
@@ -357,8 +367,12 @@ impl Loaded {
             figment = figment.merge(Toml::file_exact(path));
         }
         let figment = figment
-            .merge(OtherEnv)
-            .merge(Env::prefixed(ENV_PREFIX).split("__"))
+            .merge(RawEnv)
+            .merge(
+                Env::prefixed(ENV_PREFIX)
+                    .ignore(&["r2__endpoint", "r2__access_key", "r2__secret_key"])
+                    .split("__"),
+            )
             .merge(Flags(flags));
         let settings: Settings = figment.extract().map_err(|errors| {
             SettingsError(errors.into_iter().map(|error| describe(&error)).collect())
@@ -409,18 +423,26 @@ impl Loaded {
     }
 }
 
-/// The environment names that the Worker uses.
-struct OtherEnv;
+/// The values of [`RAW_ENV_NAMES`].
+struct RawEnv;
 
-impl Provider for OtherEnv {
+/// How [`RawEnv`] names itself.
+const RAW_ENV: &str = "raw environment names";
+
+/// A variable that is set, and not to nothing.
+fn raw_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Provider for RawEnv {
     fn metadata(&self) -> Metadata {
-        Metadata::named("other environment names")
+        Metadata::named(RAW_ENV)
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let mut sections = Dict::new();
-        for (name, section, key) in OTHER_ENV_NAMES {
-            let Ok(value) = std::env::var(name) else {
+        for (name, section, key) in RAW_ENV_NAMES {
+            let Some(value) = raw_env(name) else {
                 continue;
             };
             let section = sections
@@ -451,9 +473,10 @@ impl Provider for Flags {
 fn place(metadata: &Metadata, key: &str) -> String {
     match &metadata.source {
         Some(Source::File(path)) => path.display().to_string(),
-        _ if metadata.name == "other environment names" => OTHER_ENV_NAMES
+        _ if metadata.name == RAW_ENV => RAW_ENV_NAMES
             .iter()
-            .find(|(_, section, name)| key == format!("{section}.{name}"))
+            .rev()
+            .find(|(name, section, of)| key == format!("{section}.{of}") && raw_env(name).is_some())
             .map_or_else(
                 || metadata.name.to_string(),
                 |(name, ..)| (*name).to_owned(),
@@ -606,6 +629,28 @@ mod tests {
             for shown in [format!("{loaded:?}"), format!("{options:?}")] {
                 assert!(!shown.contains("hunter2"), "{shown}");
             }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn secrets_are_taken_as_they_are() {
+        Jail::expect_with(|jail| {
+            for secret in ["1.5", "0012", "true", "[1]", "\"quoted\""] {
+                jail.set_env("WPP_R2__ENDPOINT", "https://store.example");
+                jail.set_env("WPP_R2__ACCESS_KEY", secret);
+                jail.set_env("WPP_R2__SECRET_KEY", secret);
+                jail.set_env("R2_SECRET_KEY", "the other name gives way");
+                let options = read(None, "{}").unwrap().settings.s3_options().unwrap();
+                let keys = options.keys.unwrap();
+                assert_eq!(
+                    (keys.access_key.as_str(), keys.secret_key.as_str()),
+                    (secret, secret)
+                );
+            }
+            jail.clear_env();
+            jail.set_env("R2_ENDPOINT", "");
+            assert!(read(None, "{}").unwrap().settings.r2.endpoint.is_none());
             Ok(())
         });
     }

@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
@@ -28,9 +29,10 @@ use crate::s3::{S3Bucket, StoreError, StoreErrorKind};
 
 /// The metadata entry that tells which upload made an object.
 const MARK: &str = "upload";
-/// How long before ours an upload may have begun that a lost answer of ours began, in seconds:
-/// longer than all attempts take together.
-const ORPHAN_SECONDS: i64 = 600;
+/// What completing one part is given the time of, in bytes of transfer: a quarter of a second.
+const EFFORT_PER_PART: u64 = 64 * 1024;
+/// How exactly stores tell when an upload began, in seconds.
+const CLOCK_SECONDS: i64 = 2;
 
 /// A place for archives in a bucket.
 #[derive(Debug, Clone)]
@@ -48,19 +50,16 @@ impl S3Sink {
             key: key.into(),
         }
     }
+}
 
-    fn key(&self, archive: &ArchiveSpec) -> String {
-        match self.key.rsplit_once('/') {
-            _ if self.key.is_empty() => archive.name.clone(),
-            Some((folder, "")) => format!("{folder}/{}", archive.name),
-            Some((folder, name)) => {
-                format!(
-                    "{folder}/{}",
-                    volume_name(name, archive.index, archive.count)
-                )
-            }
-            None => volume_name(&self.key, archive.index, archive.count),
-        }
+/// The key of one of the archives that go to `wanted`.
+fn object_key(wanted: &str, archive: &ArchiveSpec) -> String {
+    let numbered = |name| volume_name(name, archive.index, archive.count);
+    match wanted.rsplit_once('/') {
+        None if wanted.is_empty() => archive.name.clone(),
+        None => numbered(wanted),
+        Some((folder, "")) => format!("{folder}/{}", archive.name),
+        Some((folder, name)) => format!("{folder}/{}", numbered(name)),
     }
 }
 
@@ -81,8 +80,8 @@ enum State {
     Multipart(String),
     /// One part, which is kept until the archive is completed.
     Single(Option<Bytes>),
-    /// The object is there.
-    Complete,
+    /// The object may be there: it was asked for. The id is that of the multipart upload.
+    Completing(Option<String>),
     /// Nothing is there any more.
     Aborted,
 }
@@ -93,7 +92,7 @@ impl ArchiveSink for S3Sink {
     async fn begin(&self, archive: &ArchiveSpec) -> Result<S3Upload, SinkError> {
         let mut upload = S3Upload {
             bucket: self.bucket.clone(),
-            key: self.key(archive),
+            key: object_key(&self.key, archive),
             spec: archive.clone(),
             mark: format!("{:032x}", rand::random::<u128>()),
             state: Mutex::new(State::Single(None)),
@@ -109,6 +108,7 @@ impl ArchiveSink for S3Sink {
 impl S3Upload {
     async fn create(&self) -> Result<String, StoreError> {
         let requests = AtomicU32::new(0);
+        let started = Instant::now();
         let created = self
             .bucket
             .call("beginning the upload", 0, || {
@@ -129,15 +129,19 @@ impl S3Upload {
             .upload_id()
             .map(str::to_owned)
             .ok_or_else(|| StoreError::odd("the store began an upload without an id"))?;
-        if requests.into_inner() > 1 {
-            self.abort_orphans(&id).await?;
+        if requests.into_inner() > 1
+            && let Err(error) = self.abort_orphans(&id, started.elapsed()).await
+        {
+            // Not worth failing for: the bucket's lifecycle rule sweeps them too.
+            tracing::warn!("an upload may be left open: {error}");
         }
         Ok(id)
     }
 
     /// Aborts uploads that earlier requests to begin this one began without our hearing of it:
-    /// those of exactly this key, from the last minutes. The store's clock is compared with itself.
-    async fn abort_orphans(&self, id: &str) -> Result<(), StoreError> {
+    /// those of exactly this key, begun since our first request, which was `since` ago. The
+    /// store's clock is compared with itself.
+    async fn abort_orphans(&self, id: &str, since: Duration) -> Result<(), StoreError> {
         let client = self.bucket.client();
         let listed = self
             .bucket
@@ -151,13 +155,14 @@ impl S3Upload {
             .await?;
         let uploads = listed.uploads();
         let began = |upload: &MultipartUpload| upload.initiated().map(DateTime::secs);
+        let window = i64::try_from(since.as_secs()).unwrap_or(i64::MAX) + CLOCK_SECONDS;
         let ours = uploads
             .iter()
             .find(|upload| upload.upload_id() == Some(id))
             .and_then(began);
         for upload in uploads {
             let recent = match (began(upload), ours) {
-                (Some(theirs), Some(ours)) => (ours - ORPHAN_SECONDS..=ours).contains(&theirs),
+                (Some(theirs), Some(ours)) => (ours - window..=ours).contains(&theirs),
                 _ => false,
             };
             let same_key = upload.key() == Some(&self.key) && upload.upload_id() != Some(id);
@@ -223,18 +228,20 @@ impl S3Upload {
     }
 
     async fn complete_multipart(&self, id: &str, parts: &[PartReceipt]) -> Result<(), StoreError> {
-        let parts = parts.iter().map(|part| {
+        let completed = parts.iter().map(|part| {
             CompletedPart::builder()
                 .part_number(number(part.number))
                 .set_e_tag(part.e_tag.clone())
                 .checksum_crc32(checksum(part.crc32))
                 .build()
         });
+        // Some stores put the object together only now, so that many parts take their time.
+        let effort = parts.len() as u64 * EFFORT_PER_PART;
         let parts = CompletedMultipartUpload::builder()
-            .set_parts(Some(parts.collect()))
+            .set_parts(Some(completed.collect()))
             .build();
         self.bucket
-            .call("completing the upload", 0, || {
+            .call("completing the upload", effort, || {
                 self.bucket
                     .client()
                     .complete_multipart_upload()
@@ -293,6 +300,24 @@ impl S3Upload {
         }
     }
 
+    /// Removes the object, if it is this upload's.
+    async fn remove_object(&self) -> Result<(), StoreError> {
+        if self.stored_length().await?.is_none() {
+            return Ok(());
+        }
+        self.bucket
+            .call("removing the archive", 0, || {
+                self.bucket
+                    .client()
+                    .delete_object()
+                    .bucket(self.bucket.name())
+                    .key(&self.key)
+                    .send()
+            })
+            .await
+            .map(drop)
+    }
+
     fn problem(&self, problem: &str) -> SinkError {
         SinkError::Parts {
             name: self.spec.name.clone(),
@@ -314,13 +339,19 @@ impl ArchiveUpload for S3Upload {
                 *self.lock() = State::Single(Some(part.bytes));
                 Ok(receipt)
             }
-            State::Complete | State::Aborted => Err(self.problem("the upload is over")),
+            State::Completing(_) | State::Aborted => Err(self.problem("the upload is over")),
         }
     }
 
     async fn complete(&self, parts: &[PartReceipt]) -> Result<Stored, SinkError> {
         check_receipts(&self.spec, parts)?;
-        let completed = match (self.state(), parts) {
+        let state = self.state();
+        let id = match &state {
+            State::Multipart(id) => Some(id.clone()),
+            _ => None,
+        };
+        *self.lock() = State::Completing(id);
+        let completed = match (state, parts) {
             (State::Multipart(id), _) => self.complete_multipart(&id, parts).await,
             (State::Single(Some(bytes)), [part]) => self.put(&bytes, part.crc32).await,
             _ => return Err(self.problem("the upload is over")),
@@ -334,7 +365,6 @@ impl ArchiveUpload for S3Upload {
                 return Err(self.problem("another writer replaced the archive at once"));
             }
         };
-        *self.lock() = State::Complete;
         Ok(Stored {
             location: format!("s3://{}/{}", self.bucket.name(), self.key),
             length,
@@ -342,29 +372,18 @@ impl ArchiveUpload for S3Upload {
     }
 
     async fn abort(&self) -> Result<(), SinkError> {
-        let client = self.bucket.client();
-        let gone = match self.state() {
-            State::Multipart(id) => self.abort_upload(&id).await,
-            State::Complete => self
-                .bucket
-                .call("removing the archive", 0, || {
-                    client
-                        .delete_object()
-                        .bucket(self.bucket.name())
-                        .key(&self.key)
-                        .send()
-                })
-                .await
-                .map(drop),
-            State::Single(_) | State::Aborted => Ok(()),
-        };
-        match gone {
-            Err(error) if error.kind != StoreErrorKind::NotFound => Err(error.into()),
-            _ => {
-                *self.lock() = State::Aborted;
-                Ok(())
+        match self.state() {
+            State::Multipart(id) => self.abort_upload(&id).await?,
+            State::Completing(id) => {
+                if let Some(id) = id {
+                    self.abort_upload(&id).await?;
+                }
+                self.remove_object().await?;
             }
+            State::Single(_) | State::Aborted => {}
         }
+        *self.lock() = State::Aborted;
+        Ok(())
     }
 
     async fn read_back(&self, range: Range<u64>) -> Result<Option<Bytes>, SinkError> {
@@ -416,6 +435,22 @@ pub fn content_disposition(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_end_with_a_slash_are_folders() {
+        let archive = |count| ArchiveSpec {
+            name: "given.zip".to_owned(),
+            index: 1,
+            count,
+            length: 1,
+            part_size: 1,
+        };
+        assert_eq!(object_key("", &archive(1)), "given.zip");
+        assert_eq!(object_key("a/b/", &archive(3)), "a/b/given.zip");
+        assert_eq!(object_key("a/b.zip", &archive(1)), "a/b.zip");
+        assert_eq!(object_key("a/b.zip", &archive(3)), "a/b-2-of-3.zip");
+        assert_eq!(object_key("b", &archive(3)), "b-2-of-3");
+    }
 
     #[test]
     fn names_survive_in_the_disposition() {

@@ -331,11 +331,43 @@ async fn signals_end_it_soon_and_leave_nothing() {
         fs::remove_file(&list).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         let text = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            text.contains("interrupted; nothing was left behind"),
-            "{text}"
-        );
+        assert!(text.contains("error: interrupted"), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_shows_how_far_it_is() {
+    let origin = Origin::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut list = String::new();
+    for index in 0..4 {
+        let mut photo = Photo::new(noise(2_000_000, index));
+        photo.rate = Some(1_000_000);
+        origin.add(&format!("/{index}.jpg"), photo);
+        list.push_str(&format!("{}\n", origin.url(&format!("/{index}.jpg"))));
+    }
+    fs::write(folder.path().join("list.txt"), list).unwrap();
+    // util-linux's `script` gives it a terminal.
+    let command = format!(
+        "stty cols 100; {} run list.txt -o out.zip",
+        env!("CARGO_BIN_EXE_processor")
+    );
+    let output = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .current_dir(folder.path())
+        .envs(LOCAL)
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let frames: Vec<&str> = shown
+        .split('\r')
+        .filter(|line| line.contains(" left"))
+        .collect();
+    let underway = |frame: &&str| frame.contains("0/4 photos") && !frame.contains(" 0 B/");
+    assert!(frames.iter().any(underway), "{shown}");
+    assert!(shown.contains("4 photos in 1 archive"), "{shown}");
 }
 
 #[test]

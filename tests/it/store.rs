@@ -121,7 +121,7 @@ async fn a_small_archive_is_one_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn short_failures_of_the_store_are_ridden_out() {
     let (_origin, folder) = event().await;
-    let cases: [(&str, &'static str, &[Fault]); 9] = [
+    let cases: [(&str, &'static str, &[Fault]); 13] = [
         (
             "part 500",
             "part",
@@ -137,6 +137,22 @@ async fn short_failures_of_the_store_are_ridden_out() {
             "part stored, answer lost",
             "part",
             &[Fault::DoneButDropped; 3],
+        ),
+        (
+            "part damaged on the way",
+            "part",
+            &[Fault::Answer(400, "BadDigest")],
+        ),
+        ("create stored, answer cut", "create", &[Fault::DoneButCut]),
+        (
+            "complete worked, answer cut",
+            "complete",
+            &[Fault::DoneButCut],
+        ),
+        (
+            "complete failed within a 200",
+            "complete",
+            &[Fault::ErrorIn200],
         ),
         (
             "create 500",
@@ -255,6 +271,44 @@ async fn a_signal_leaves_no_upload_open() {
     assert_eq!(code(&output), 143, "{}", said(&output));
     assert_eq!(store.open_uploads().await, 0);
     assert!(store.object("a.zip").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_the_wait_for_a_store_that_does_not_answer() {
+    let (_origin, folder) = event().await;
+    let store = Store::start(Kind::R2).await;
+    let r2 = store.r2.as_ref().unwrap();
+    r2.down_for(Duration::from_hours(1));
+    let address = format!("s3://{}/a.zip", store.bucket);
+    let child = processor(
+        folder.path(),
+        &store,
+        &["run", "manifest.json", "-o", &address],
+    )
+    .env("WPP_R2__ATTEMPTS", "100")
+    .env("WPP_R2__RETRY_DELAY", "1s")
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let started = Instant::now();
+    while r2.log().is_empty() {
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "it never began"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let pid = child.id().to_string();
+    let killed = Command::new("kill").args(["-s", "TERM", &pid]).status();
+    assert!(killed.unwrap().success());
+    let asked = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 143, "{}", said(&output));
+    assert!(
+        asked.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        asked.elapsed()
+    );
 }
 
 /// A name, environment that differs (empty for unset), and a destination.

@@ -58,7 +58,7 @@ impl Failure {
 
     /// Somebody asked to stop.
     pub(crate) fn stopped(code: ExitCode) -> Self {
-        Self::new("interrupted; nothing was left behind", code)
+        Self::new("interrupted", code)
     }
 }
 
@@ -206,6 +206,11 @@ struct NamedFindings {
 async fn inspect(path: &Path, settings: &Settings) -> Result<Findings, Failure> {
     let text = path.to_string_lossy();
     if let Some((bucket, key)) = s3_address(&text)? {
+        if key.is_empty() || key.ends_with('/') {
+            return Err(Failure::usage(format!(
+                "`{text}` names no object; write s3://bucket/key"
+            )));
+        }
         let bucket = store(settings).await?.bucket(bucket);
         let opened = bucket.open(key).await.map_err(|error| {
             let code = match error.kind {

@@ -62,11 +62,14 @@ fn draw(bar: &ProgressBar, progress: &Progress) {
         }
         Phase::Transferring => {
             bar.set_style(style(
-                "{wide_bar} {bytes}/{total_bytes}  {msg}  {binary_bytes_per_sec}  {eta} left",
+                "{wide_bar} {decimal_bytes}/{decimal_total_bytes}  {msg}  \
+                 {decimal_bytes_per_sec}  {eta} left",
             ));
             bar.set_message(format!("{}/{photos} photos", progress.photos_done.get()));
             bar.set_length(progress.bytes_total.get());
-            bar.set_position(progress.bytes_stored.get());
+            // What has arrived and not what is stored: parts are stored whole, and with slow
+            // downloads many become whole only at the end.
+            bar.set_position(progress.bytes_fetched.get());
         }
         Phase::Verifying => bar.set_message("checking the archive"),
     }

@@ -75,6 +75,10 @@ pub(crate) enum Fault {
     DoneButFailed,
     /// It is carried out, but the connection is closed instead of an answer.
     DoneButDropped,
+    /// It is carried out, but the answer breaks off after its head.
+    DoneButCut,
+    /// Nothing is done, and the answer says so with HTTP 200, as completing an upload may.
+    ErrorIn200,
 }
 
 /// What one request comes to: status, headers, body; `None` closes the connection.
@@ -264,11 +268,20 @@ impl State {
         match fault {
             Some(Fault::Answer(status, code)) => return error(status, code),
             Some(Fault::Drop) => return None,
+            Some(Fault::ErrorIn200) => return error(200, "InternalError"),
             _ => {}
         }
         let done = self.carry_out(operation, &path, &query, headers, body);
         match fault {
             Some(Fault::DoneButFailed) => error(500, "InternalError"),
+            Some(Fault::DoneButCut) => {
+                // More is announced than comes; hyper closes the connection then.
+                answer(
+                    200,
+                    &[("content-length".to_owned(), "1000".to_owned())],
+                    "<Initiate",
+                )
+            }
             Some(Fault::DoneButDropped) => None,
             _ => done,
         }
@@ -399,12 +412,20 @@ impl State {
             .skip(1)
             .map(|rest| rest.split('<').next().unwrap().parse().unwrap())
             .collect();
+        let tags: Vec<String> = xml
+            .split("<ETag>")
+            .skip(1)
+            .map(|rest| rest.split('<').next().unwrap().replace("&quot;", "\""))
+            .collect();
         let mut parts = Vec::new();
-        for number in &numbers {
+        for (number, tag) in numbers.iter().zip(&tags) {
             match upload.parts.get(number) {
-                Some((bytes, _)) => parts.push(bytes.clone()),
-                None => return error(400, "InvalidPart"),
+                Some((bytes, known)) if known == tag => parts.push(bytes.clone()),
+                _ => return error(400, "InvalidPart"),
             }
+        }
+        if parts.len() != numbers.len() {
+            return error(400, "InvalidPart");
         }
         let Some((last, others)) = parts.split_last() else {
             return error(400, "MalformedXML");
