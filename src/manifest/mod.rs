@@ -5,6 +5,7 @@
 //! that nobody checks again. [`name`] makes names that are safe to unpack anywhere, [`url`] keeps
 //! download tokens out of whatever is printed. Nothing here does I/O.
 
+mod fields;
 pub mod hash;
 pub mod name;
 mod parse;

@@ -66,7 +66,7 @@ fn the_core_is_pure() {
 fn ports_know_core_types_only() {
     forbids(
         "ports know core types, and neither each other nor the engine",
-        &["source", "sink"],
+        &["source", "sink", "bucket", "s3"],
         &["crate::engine", "crate::settings", "crate::verify"],
     );
     forbids("a source knows no sink", &["source"], &["crate::sink"]);
@@ -96,6 +96,29 @@ fn http_stops_at_its_adapter() {
             "sink::memory",
             "sink::discard",
         ],
+    );
+}
+
+#[test]
+fn the_sdk_stops_at_its_adapters() {
+    forbids(
+        "only `s3`, `sink/s3.rs` and `bucket/s3.rs` know the AWS SDK",
+        &[
+            "manifest",
+            "plan",
+            "engine",
+            "source",
+            "settings",
+            "sink/mod.rs",
+            "sink/file.rs",
+            "sink/memory.rs",
+            "bucket/mod.rs",
+            "bucket/folder.rs",
+            "bucket/memory.rs",
+            "verify.rs",
+            "bin",
+        ],
+        &["aws_sdk", "aws_config", "aws_smithy", "aws_credential"],
     );
 }
 

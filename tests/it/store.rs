@@ -43,6 +43,18 @@ fn processor(folder: &Path, store: &Store, args: &[&str]) -> Command {
     command
 }
 
+/// The same without our own keys: the AWS chain finds the store by AWS's own names.
+fn processor_by_aws_chain(folder: &Path, store: &Store, args: &[&str]) -> Command {
+    let mut command = processor(folder, store, args);
+    for name in ["R2_ENDPOINT", "R2_ACCESS_KEY", "R2_SECRET_KEY"] {
+        command.env_remove(name);
+    }
+    command
+        .env("AWS_ENDPOINT_URL", &store.endpoint)
+        .env("AWS_REGION", "us-east-1");
+    command
+}
+
 fn run(folder: &Path, store: &Store, args: &[&str]) -> Output {
     processor(folder, store, args).output().unwrap()
 }
@@ -416,20 +428,11 @@ async fn a_missing_permission_is_named() {
         let rest = answer.split(&format!("<{name}>")).nth(1).expect(&answer);
         rest.split('<').next().unwrap().to_owned()
     };
-    let mut command = processor(
-        folder.path(),
-        &store,
-        &["run", "manifest.json", "-o", &address],
-    );
-    for name in ["R2_ENDPOINT", "R2_ACCESS_KEY", "R2_SECRET_KEY"] {
-        command.env_remove(name);
-    }
-    let output = command
-        .env("AWS_ENDPOINT_URL", &store.endpoint)
+    let args = ["run", "manifest.json", "-o", &address];
+    let output = processor_by_aws_chain(folder.path(), &store, &args)
         .env("AWS_ACCESS_KEY_ID", field("AccessKeyId"))
         .env("AWS_SECRET_ACCESS_KEY", field("SecretAccessKey"))
         .env("AWS_SESSION_TOKEN", field("SessionToken"))
-        .env("AWS_REGION", "us-east-1")
         .output()
         .unwrap();
     assert_eq!(code(&output), 2, "{}", said(&output));
@@ -442,19 +445,10 @@ async fn the_aws_chain_is_used_without_our_own_keys() {
     let (_origin, folder) = event().await;
     let store = Store::start(Kind::LocalStack).await;
     let address = format!("s3://{}/a.zip", store.bucket);
-    let mut command = processor(
-        folder.path(),
-        &store,
-        &["run", "manifest.json", "-o", &address],
-    );
-    for name in ["R2_ENDPOINT", "R2_ACCESS_KEY", "R2_SECRET_KEY"] {
-        command.env_remove(name);
-    }
-    let output = command
-        .env("AWS_ENDPOINT_URL", &store.endpoint)
+    let args = ["run", "manifest.json", "-o", &address];
+    let output = processor_by_aws_chain(folder.path(), &store, &args)
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
-        .env("AWS_REGION", "us-east-1")
         .output()
         .unwrap();
     assert_eq!(code(&output), 0, "{}", said(&output));

@@ -1,0 +1,410 @@
+//! The layers of settings, and where each value came from: for `processor config` and for error
+//! messages.
+
+use std::fmt;
+use std::path::Path;
+
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Profile, Provider, Source};
+use serde::Serialize;
+
+use super::{Settings, Size};
+
+/// The file that is read from the working directory when no other is named.
+pub const DEFAULT_FILE: &str = "wedding-photo-processor.toml";
+/// What every environment name begins with.
+const ENV_PREFIX: &str = "WPP_";
+
+/// Environment names that the Worker uses already, beside those with our prefix.
+///
+/// Values are taken as they are: a secret that looks like a number must stay as it is, and not be
+/// quoted in an error. Later ones win; empty ones are not set.
+const RAW_ENV_NAMES: [(&str, &str, &str); 6] = [
+    ("R2_ENDPOINT", "r2", "endpoint"),
+    ("R2_ACCESS_KEY", "r2", "access_key"),
+    ("R2_SECRET_KEY", "r2", "secret_key"),
+    ("WPP_R2__ENDPOINT", "r2", "endpoint"),
+    ("WPP_R2__ACCESS_KEY", "r2", "access_key"),
+    ("WPP_R2__SECRET_KEY", "r2", "secret_key"),
+];
+
+/// Settings, and where each came from.
+pub struct Loaded {
+    /// The values.
+    pub settings: Settings,
+    /// The layers. They hold secrets in the clear.
+    figment: Figment,
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One setting as `processor config` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Effective {
+    /// Its name, such as `engine.memory_budget`.
+    pub key: String,
+    /// Its value; what `auto` comes to in parentheses.
+    pub value: String,
+    /// Where it came from.
+    pub origin: String,
+}
+
+/// Why settings cannot be used. One line each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct SettingsError(pub(super) Vec<String>);
+
+impl Loaded {
+    /// Reads all layers. `file` must exist if it is named; `flags` are those that were given.
+    ///
+    /// # Errors
+    /// Everything that is wrong, naming the setting and where it came from.
+    pub fn read(file: Option<&Path>, flags: Dict) -> Result<Self, SettingsError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        if file.is_some() && !path.is_file() {
+            return Err(SettingsError(vec![format!(
+                "the settings file `{}` does not exist",
+                path.display()
+            )]));
+        }
+        let mut figment = Figment::from(Serialized::defaults(Settings::default()));
+        if path.is_file() {
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        let figment = figment
+            .merge(RawEnv)
+            .merge(
+                Env::prefixed(ENV_PREFIX)
+                    .ignore(&["r2__endpoint", "r2__access_key", "r2__secret_key"])
+                    .split("__"),
+            )
+            .merge(Flags(flags));
+        let settings: Settings = figment.extract().map_err(|errors| {
+            SettingsError(errors.into_iter().map(|error| describe(&error)).collect())
+        })?;
+        let loaded = Self { settings, figment };
+        match loaded.settings.out_of_range() {
+            None => Ok(loaded),
+            Some((key, wanted)) => Err(SettingsError(vec![format!(
+                "setting `{key}` cannot be used; give {wanted} (from {})",
+                loaded.origin(key)
+            )])),
+        }
+    }
+
+    /// Every setting with its value and its origin.
+    pub fn effective(&self) -> Vec<Effective> {
+        let all = serde_json::to_value(&self.settings).unwrap_or_default();
+        let mut found = Vec::new();
+        for (section, keys) in all.as_object().into_iter().flatten() {
+            for (key, value) in keys.as_object().into_iter().flatten() {
+                let key = format!("{section}.{key}");
+                let mut value = match value {
+                    serde_json::Value::String(text) => text.clone(),
+                    serde_json::Value::Null => "(not set)".to_owned(),
+                    other => other.to_string(),
+                };
+                if key == "engine.memory_budget" && value == "auto" {
+                    value = format!(
+                        "auto ({})",
+                        Size(self.settings.engine.memory_budget.bytes())
+                    );
+                }
+                found.push(Effective {
+                    origin: self.origin(&key),
+                    value,
+                    key,
+                });
+            }
+        }
+        found
+    }
+
+    fn origin(&self, key: &str) -> String {
+        match self.figment.find_metadata(key) {
+            Some(metadata) => place(metadata, key),
+            None => "default".to_owned(),
+        }
+    }
+}
+
+/// The values of [`RAW_ENV_NAMES`].
+struct RawEnv;
+
+/// How [`RawEnv`] names itself.
+const RAW_ENV: &str = "raw environment names";
+
+/// A variable that is set, and not to nothing.
+fn raw_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Provider for RawEnv {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(RAW_ENV)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let mut sections = Dict::new();
+        for (name, section, key) in RAW_ENV_NAMES {
+            let Some(value) = raw_env(name) else {
+                continue;
+            };
+            let section = sections
+                .entry(section.to_owned())
+                .or_insert_with(|| Dict::new().into());
+            if let figment::value::Value::Dict(_, keys) = section {
+                keys.insert(key.to_owned(), value.into());
+            }
+        }
+        Ok(Profile::Default.collect(sections))
+    }
+}
+
+/// Flags as a figment provider that names itself.
+struct Flags(Dict);
+
+impl Provider for Flags {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("the command line")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.0.clone()))
+    }
+}
+
+/// Where a value came from, in words.
+fn place(metadata: &Metadata, key: &str) -> String {
+    match &metadata.source {
+        Some(Source::File(path)) => path.display().to_string(),
+        _ if metadata.name == RAW_ENV => RAW_ENV_NAMES
+            .iter()
+            .rev()
+            .find(|(name, section, of)| key == format!("{section}.{of}") && raw_env(name).is_some())
+            .map_or_else(
+                || metadata.name.to_string(),
+                |(name, ..)| (*name).to_owned(),
+            ),
+        _ if metadata.name.contains("environment") => env_name(key),
+        _ if metadata.name == "the command line" => metadata.name.to_string(),
+        _ => "default".to_owned(),
+    }
+}
+
+/// The environment name of a setting.
+pub fn env_name(key: &str) -> String {
+    format!(
+        "{ENV_PREFIX}{}",
+        key.replace('.', "__").to_ascii_uppercase()
+    )
+}
+
+/// One line that names the setting and where it was looked for.
+fn describe(error: &figment::Error) -> String {
+    use figment::error::Kind;
+    let key = error.path.join(".");
+    let from = error
+        .metadata
+        .as_ref()
+        .map(|metadata| format!(" (from {})", place(metadata, &key)))
+        .unwrap_or_default();
+    match &error.kind {
+        Kind::UnknownField(field, known) => {
+            let key = if key.is_empty() { field.clone() } else { key };
+            format!(
+                "unknown setting `{key}`{from}; known here: {}",
+                known.join(", ")
+            )
+        }
+        kind => {
+            let problem = kind
+                .to_string()
+                .replace("``", "`")
+                .replace("expected usize", "expected a whole number")
+                .replace("expected u32", "expected a whole number");
+            if key.is_empty() {
+                format!("{problem}{from}")
+            } else {
+                format!("setting `{key}`: {problem}{from}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::result_large_err,
+    reason = "the error type of figment::Jail's closures"
+)]
+mod tests {
+    use figment::Jail;
+
+    use super::super::EngineSettings;
+    use super::*;
+    use crate::settings::Folder;
+
+    fn read(file: Option<&str>, flags: &str) -> Result<Loaded, SettingsError> {
+        let flags: Dict = serde_json::from_str(flags).unwrap();
+        Loaded::read(file.map(Path::new), flags)
+    }
+
+    #[test]
+    fn later_layers_win_and_every_origin_is_known() {
+        Jail::expect_with(|jail| {
+            jail.create_file(
+                DEFAULT_FILE,
+                "[engine]\nmax_connections = 8\nmemory_budget = \"64MiB\"\n[source]\nattempts = 4",
+            )?;
+            jail.set_env("WPP_ENGINE__MAX_CONNECTIONS", "16");
+            jail.set_env("WPP_SOURCE__ALLOWED_HOSTS", "a.example, *.b.example");
+            jail.set_env("WPP_SOURCE__STALL_TIMEOUT", "500ms");
+            let loaded = read(None, r#"{"engine": {"memory_budget": "256MiB"}}"#).unwrap();
+            let settings = &loaded.settings;
+            assert_eq!(settings.engine.max_connections, 16);
+            assert_eq!(settings.engine.memory_budget.bytes(), 256 << 20);
+            assert_eq!(
+                settings.host_rules().allowed_hosts,
+                ["a.example", "*.b.example"]
+            );
+            let origins: Vec<String> = loaded
+                .effective()
+                .into_iter()
+                .filter(|setting| setting.origin != "default")
+                .map(|setting| format!("{} = {} <- {}", setting.key, setting.value, setting.origin))
+                .collect();
+            insta::assert_snapshot!(origins.join("\n"), @r"
+            engine.max_connections = 16 <- WPP_ENGINE__MAX_CONNECTIONS
+            engine.memory_budget = 256MiB <- the command line
+            source.allowed_hosts = a.example,*.b.example <- WPP_SOURCE__ALLOWED_HOSTS
+            source.attempts = 4 <- wedding-photo-processor.toml
+            source.stall_timeout = 500ms <- WPP_SOURCE__STALL_TIMEOUT
+            ");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn wrong_settings_are_one_line_that_says_where() {
+        Jail::expect_with(|jail| {
+            let mut lines = Vec::new();
+            for (name, value) in [
+                ("WPP_ENGINE__MAX_CONNECTIONS", "many"),
+                ("WPP_ENGINE__MAX_CONNECTIONS", "0"),
+                ("WPP_ENGINE__MEMORY_BUDGET", "lots"),
+                ("WPP_ENGINE__MEMORY_BUGDET", "64MiB"),
+                ("WPP_ENGIN__MEMORY_BUDGET", "64MiB"),
+                ("WPP_SOURCE__STALL_TIMEOUT", "15"),
+                ("WPP_SOURCE__STALL_TIMEOUT", "0s"),
+                ("WPP_SOURCE__ALLOW_HTTP", "maybe"),
+                ("WPP_LOG__FORMAT", "xml"),
+                ("R2_ENDPOINT", "account.r2.cloudflarestorage.com"),
+                ("WPP_R2__ENDPOINT", "https://x.example/bucket"),
+            ] {
+                jail.set_env(name, value);
+                lines.push(format!(
+                    "{name}={value}\n  {}",
+                    read(None, "{}").unwrap_err()
+                ));
+                jail.clear_env();
+            }
+            lines.push(read(Some("nowhere.toml"), "{}").unwrap_err().to_string());
+            insta::assert_snapshot!(lines.join("\n"));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn secrets_are_never_shown_and_half_a_store_is_an_error() {
+        Jail::expect_with(|jail| {
+            jail.set_env("R2_SECRET_KEY", "hunter2");
+            jail.set_env("WPP_R2__ACCESS_KEY", "123456789012");
+            let loaded = read(None, "{}").unwrap();
+            let shown: Vec<String> = loaded
+                .effective()
+                .into_iter()
+                .filter(|setting| setting.key.starts_with("r2."))
+                .map(|setting| format!("{} = {} <- {}", setting.key, setting.value, setting.origin))
+                .collect();
+            let error = loaded.settings.s3_options().unwrap_err();
+            insta::assert_snapshot!(format!("{}\n{error}", shown.join("\n")));
+            jail.set_env("R2_ENDPOINT", "https://store.example");
+            let loaded = read(None, "{}").unwrap();
+            let options = loaded.settings.s3_options().unwrap();
+            assert_eq!(options.keys.as_ref().unwrap().access_key, "123456789012");
+            assert_eq!(options.keys.as_ref().unwrap().secret_key, "hunter2");
+            for shown in [format!("{loaded:?}"), format!("{options:?}")] {
+                assert!(!shown.contains("hunter2"), "{shown}");
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn secrets_are_taken_as_they_are() {
+        Jail::expect_with(|jail| {
+            for secret in ["1.5", "0012", "true", "[1]", "\"quoted\""] {
+                jail.set_env("WPP_R2__ENDPOINT", "https://store.example");
+                jail.set_env("WPP_R2__ACCESS_KEY", secret);
+                jail.set_env("WPP_R2__SECRET_KEY", secret);
+                jail.set_env("R2_SECRET_KEY", "the other name gives way");
+                let options = read(None, "{}").unwrap().settings.s3_options().unwrap();
+                let keys = options.keys.unwrap();
+                assert_eq!(
+                    (keys.access_key.as_str(), keys.secret_key.as_str()),
+                    (secret, secret)
+                );
+            }
+            jail.clear_env();
+            jail.set_env("R2_ENDPOINT", "");
+            assert!(read(None, "{}").unwrap().settings.r2.endpoint.is_none());
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn digits_are_text_where_text_is_meant() {
+        Jail::expect_with(|jail| {
+            jail.set_env("WPP_SOURCE__ALLOWED_HOSTS", "10");
+            jail.set_env("WPP_ENGINE__SPOOL_DIR", "2026");
+            jail.set_env("WPP_ENGINE__SPOOL_LIMIT", "1048576");
+            jail.set_env("WPP_ENGINE__MEMORY_BUDGET", "67108864");
+            let settings = read(None, "{}").unwrap().settings;
+            assert_eq!(settings.source.allowed_hosts.0, ["10"]);
+            assert_eq!(settings.engine.spool_dir.0, Path::new("2026"));
+            assert_eq!(settings.engine.spool_limit, Size(1 << 20));
+            assert_eq!(settings.engine.memory_budget.bytes(), 64 << 20);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn the_example_file_shows_every_default() {
+        let text = include_str!("../../config.example.toml");
+        let example: Settings = Figment::from(Toml::string(text)).extract().unwrap();
+        let defaults = Settings {
+            engine: EngineSettings {
+                spool_dir: Folder("/tmp".into()),
+                ..EngineSettings::default()
+            },
+            ..Settings::default()
+        };
+        assert_eq!(example, defaults);
+        let all = serde_json::to_value(&defaults).unwrap();
+        for (section, keys) in all.as_object().unwrap() {
+            assert!(text.contains(&format!("[{section}]")), "{section}");
+            for key in keys.as_object().unwrap().keys() {
+                let shown = [format!("\n{key} = "), format!("\n# {key} = ")];
+                let found = shown.iter().any(|line| text.contains(line));
+                assert!(found, "{section}.{key}");
+            }
+        }
+    }
+}
