@@ -49,6 +49,8 @@ print(len(z.infolist()), sum(i.file_size for i in z.infolist()))
 fn output(program: &str, args: &[&str]) -> String {
     let done = Command::new(program)
         .args(args)
+        // bsdtar shows names in the locale's characters, and fails where it cannot.
+        .env("LC_ALL", "C.UTF-8")
         .output()
         .unwrap_or_else(|error| {
             panic!("`{program}` cannot be run ({error}); `ci/test` installs it")

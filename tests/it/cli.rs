@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::origin::{Fault, Origin, Photo, noise};
+use crate::support::signal;
 
 /// Settings with which the program talks to the tests' origin.
 const LOCAL: [(&str, &str); 5] = [
@@ -300,7 +302,7 @@ async fn signals_end_it_soon_and_leave_nothing() {
         "/a.jpg",
         Photo::new(noise(3_000_000, 1)).always(Fault::StallAfter(1_000_000)),
     );
-    for (signal, expected) in [("TERM", 143), ("INT", 130)] {
+    for (which, expected) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("list.txt");
         fs::write(&list, origin.url("/a.jpg")).unwrap();
@@ -316,14 +318,7 @@ async fn signals_end_it_soon_and_leave_nothing() {
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let pid = child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        signal(&child, which);
         let asked = Instant::now();
         let output = child.wait_with_output().unwrap();
         assert_eq!(code(&output), expected);
@@ -380,13 +375,11 @@ fn signals_end_it_while_it_waits_for_a_manifest() {
         .unwrap();
     // Long enough to have its handlers in place; too early, the signal ends it all the same.
     std::thread::sleep(Duration::from_millis(300));
-    let pid = child.id().to_string();
-    let killed = Command::new("kill")
-        .args(["-s", "TERM", &pid])
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    signal(&child, Signal::TERM);
+    // Kept open: waiting would close it, and then there would be an (empty) manifest.
+    let stdin = child.stdin.take();
     assert_eq!(child.wait().unwrap().code(), Some(143));
+    drop(stdin);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::origin::{Fault as OriginFault, Origin, Photo, noise};
 use crate::support::r2::Fault;
+use crate::support::signal;
 use crate::support::stores::{self, Kind, Store};
 
 const NAME: &str = "Smith & Jönes.zip";
@@ -276,9 +278,7 @@ async fn a_signal_leaves_no_upload_open() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let pid = child.id().to_string();
-    let killed = Command::new("kill").args(["-s", "TERM", &pid]).status();
-    assert!(killed.unwrap().success());
+    signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), 143, "{}", said(&output));
     assert_eq!(store.open_uploads().await, 0);
@@ -310,9 +310,7 @@ async fn a_signal_ends_the_wait_for_a_store_that_does_not_answer() {
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let pid = child.id().to_string();
-    let killed = Command::new("kill").args(["-s", "TERM", &pid]).status();
-    assert!(killed.unwrap().success());
+    signal(&child, Signal::TERM);
     let asked = Instant::now();
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), 143, "{}", said(&output));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::sync::CancellationToken;
 use wedding_photo_processor::engine::{self, EngineError, EngineOptions, Progress, Report};
 use wedding_photo_processor::manifest::{Defaults, HostRules, Manifest};
@@ -126,4 +127,10 @@ pub(crate) fn text_of(archive: &Bytes, name: &str) -> String {
         .find(|(member, _)| member == name)
         .map(|(_, bytes)| String::from_utf8(bytes.to_vec()).unwrap())
         .unwrap()
+}
+
+/// Sends a signal to a program that a test started.
+pub(crate) fn signal(child: &std::process::Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    kill_process(pid.unwrap(), signal).unwrap();
 }
