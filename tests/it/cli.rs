@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::support::Running;
 use crate::support::origin::{Fault, Origin, Photo, noise};
-use crate::support::signal;
 
 /// Settings with which the program talks to the tests' origin.
 const LOCAL: [(&str, &str); 5] = [
@@ -306,10 +306,9 @@ async fn signals_end_it_soon_and_leave_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("list.txt");
         fs::write(&list, origin.url("/a.jpg")).unwrap();
-        let child = processor(folder.path(), &["run", "list.txt", "-o", "out.zip"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut program = Running::start(
+            processor(folder.path(), &["run", "list.txt", "-o", "out.zip"]).stderr(Stdio::piped()),
+        );
         let started = Instant::now();
         while !folder.path().join("out.zip.partial").exists() {
             assert!(
@@ -318,9 +317,9 @@ async fn signals_end_it_soon_and_leave_nothing() {
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        signal(&child, which);
+        program.signal(which);
         let asked = Instant::now();
-        let output = child.wait_with_output().unwrap();
+        let output = program.output();
         assert_eq!(code(&output), expected);
         assert!(asked.elapsed() < Duration::from_secs(5));
         fs::remove_file(&list).unwrap();
@@ -368,17 +367,23 @@ async fn a_terminal_shows_how_far_it_is() {
 #[test]
 fn signals_end_it_while_it_waits_for_a_manifest() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = processor(folder.path(), &["run", "-", "-o", "out.zip"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // Long enough to have its handlers in place; too early, the signal ends it all the same.
-    std::thread::sleep(Duration::from_millis(300));
-    signal(&child, Signal::TERM);
+    let mut program = Running::start(
+        processor(folder.path(), &["run", "-", "-o", "out.zip"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null()),
+    );
+    let started = Instant::now();
+    while !program.catches_sigterm() {
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "it never began"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    program.signal(Signal::TERM);
     // Kept open: waiting would close it, and then there would be an (empty) manifest.
-    let stdin = child.stdin.take();
-    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let stdin = program.child().stdin.take();
+    assert_eq!(code(&program.output()), 143);
     drop(stdin);
 }
 

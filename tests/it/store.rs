@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::support::Running;
 use crate::support::origin::{Fault as OriginFault, Origin, Photo, noise};
 use crate::support::r2::Fault;
-use crate::support::signal;
 use crate::support::stores::{self, Kind, Store};
 
 const NAME: &str = "Smith & Jönes.zip";
@@ -261,14 +261,14 @@ async fn a_signal_leaves_no_upload_open() {
     origin.add("/2.jpg", stalls);
     let store = Store::start(Kind::Minio).await;
     let address = format!("s3://{}/a.zip", store.bucket);
-    let child = processor(
-        folder.path(),
-        &store,
-        &["run", "manifest.json", "-o", &address],
-    )
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
+    let mut program = Running::start(
+        processor(
+            folder.path(),
+            &store,
+            &["run", "manifest.json", "-o", &address],
+        )
+        .stderr(Stdio::piped()),
+    );
     let started = Instant::now();
     while origin.gets("/2.jpg").is_empty() {
         assert!(
@@ -278,8 +278,8 @@ async fn a_signal_leaves_no_upload_open() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    signal(&child, Signal::TERM);
-    let output = child.wait_with_output().unwrap();
+    program.signal(Signal::TERM);
+    let output = program.output();
     assert_eq!(code(&output), 143, "{}", said(&output));
     assert_eq!(store.open_uploads().await, 0);
     assert!(store.object("a.zip").await.is_none());
@@ -292,16 +292,16 @@ async fn a_signal_ends_the_wait_for_a_store_that_does_not_answer() {
     let r2 = store.r2.as_ref().unwrap();
     r2.down_for(Duration::from_hours(1));
     let address = format!("s3://{}/a.zip", store.bucket);
-    let child = processor(
-        folder.path(),
-        &store,
-        &["run", "manifest.json", "-o", &address],
-    )
-    .env("WPP_R2__ATTEMPTS", "100")
-    .env("WPP_R2__RETRY_DELAY", "1s")
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
+    let mut program = Running::start(
+        processor(
+            folder.path(),
+            &store,
+            &["run", "manifest.json", "-o", &address],
+        )
+        .env("WPP_R2__ATTEMPTS", "100")
+        .env("WPP_R2__RETRY_DELAY", "1s")
+        .stderr(Stdio::piped()),
+    );
     let started = Instant::now();
     while r2.log().is_empty() {
         assert!(
@@ -310,9 +310,9 @@ async fn a_signal_ends_the_wait_for_a_store_that_does_not_answer() {
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    signal(&child, Signal::TERM);
+    program.signal(Signal::TERM);
     let asked = Instant::now();
-    let output = child.wait_with_output().unwrap();
+    let output = program.output();
     assert_eq!(code(&output), 143, "{}", said(&output));
     assert!(
         asked.elapsed() < Duration::from_secs(15),

@@ -5,6 +5,7 @@ pub(crate) mod r2;
 pub(crate) mod stores;
 
 use std::io::{Cursor, Write as _};
+use std::process::{Child, Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,8 +130,47 @@ pub(crate) fn text_of(archive: &Bytes, name: &str) -> String {
         .unwrap()
 }
 
-/// Sends a signal to a program that a test started.
-pub(crate) fn signal(child: &std::process::Child, signal: Signal) {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    kill_process(pid.unwrap(), signal).unwrap();
+/// A program that a test started, and that ends with the test whatever happens: one that were left
+/// behind would hold up whoever reads the tests' output.
+pub(crate) struct Running(Option<Child>);
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(Some(command.spawn().unwrap()))
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+
+    /// Whether it has its handler in place: `SigCgt` of proc(5).
+    pub(crate) fn catches_sigterm(&mut self) -> bool {
+        let path = format!("/proc/{}/status", self.child().id());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .is_some_and(|mask| mask & (1 << (Signal::TERM.as_raw() - 1)) != 0)
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        let pid = i32::try_from(self.child().id())
+            .ok()
+            .and_then(Pid::from_raw);
+        kill_process(pid.unwrap(), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn output(mut self) -> Output {
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
