@@ -34,7 +34,8 @@ pub(crate) fn options() -> EngineOptions {
             attempts: 4,
             delay: Duration::from_millis(10),
         },
-        stall_timeout: Duration::from_millis(400),
+        // Long enough that a busy machine is not taken for a stall.
+        stall_timeout: Duration::from_secs(2),
     }
 }
 
@@ -44,8 +45,8 @@ pub(crate) fn http_options() -> HttpOptions {
         hosts: HostRules::anything(),
         allow_private: true,
         max_redirects: 3,
-        connect_timeout: Duration::from_secs(2),
-        response_timeout: Duration::from_secs(2),
+        connect_timeout: Duration::from_secs(5),
+        response_timeout: Duration::from_secs(5),
     }
 }
 
