@@ -7,9 +7,8 @@ use crate::exit_code::ExitCode;
 
 /// Listens for signals from now on, and cancels `token` at the first one.
 ///
-/// The returned task ends then, with the exit code that the signal stands for. Later signals
-/// have their default effect again only after the process is gone, so cleaning up is safe from
-/// an impatient second Ctrl-C.
+/// The returned task ends then, with the exit code that the signal stands for. Later signals have
+/// no effect, so that cleaning up is safe from an impatient second Ctrl-C.
 ///
 /// # Errors
 /// If the system refuses.

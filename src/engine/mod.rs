@@ -342,7 +342,6 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
         progress.photos_done.set(0);
         progress.bytes_total.set(plan.length());
         progress.bytes_fetched.set(0);
-        progress.bytes_stored.set(0);
         let env = Arc::new(FetchEnv {
             source: Arc::clone(&self.source),
             manifest: Arc::clone(&self.manifest),

@@ -27,8 +27,6 @@ pub struct Progress {
     pub bytes_total: Counter,
     /// Bytes of photos that have arrived.
     pub bytes_fetched: Counter,
-    /// Bytes of archives that are stored.
-    pub bytes_stored: Counter,
     /// Requests that were repeated.
     pub retries: Counter,
     /// Downloads that went on where they were cut off.

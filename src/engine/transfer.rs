@@ -442,7 +442,6 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
             Event::Uploaded(result) => {
                 self.uploading -= 1;
                 let (receipt, bytes, reservation) = result.map_err(TransferError::Sink)?;
-                self.env.progress.bytes_stored.add(bytes.len() as u64);
                 self.receipts.push(receipt);
                 self.pool.give_back(bytes);
                 drop(reservation);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
+use wedding_photo_processor::exit_code::ExitCode;
 
 use crate::support::Running;
 use crate::support::origin::{Fault, Origin, Photo, noise};
@@ -106,6 +107,29 @@ fn help_is_help() {
     }
     let (_, output) = run(folder.path(), &[]);
     assert_eq!(code(&output), 2);
+}
+
+#[test]
+fn every_exit_code_is_in_the_help_and_in_the_readme() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, output) = run(folder.path(), &["--help"]);
+    let help = String::from_utf8_lossy(&output.stdout);
+    let codes = help.split("Exit codes:").nth(1).unwrap();
+    let readme = include_str!("../../README.md");
+    let table: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .collect();
+    for (code, meaning, retried) in ExitCode::TABLE {
+        let code = (code as u8).to_string();
+        let is_it = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|n| n == code);
+        assert!(is_it(codes), "{code} ({meaning}) is not in the help");
+        let row = table
+            .iter()
+            .find(|row| is_it(row.split('|').nth(1).unwrap()));
+        let row = row.unwrap_or_else(|| panic!("{code} ({meaning}) is not in the README"));
+        assert_eq!(row.ends_with("| yes |"), retried, "{row}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
