@@ -248,7 +248,9 @@ impl Connection {
             method: parsed.method.unwrap_or_default().to_owned(),
             path: path.to_owned(),
             query: query.into_owned().collect(),
-            length: length.map_or(Ok(0), |n| n.parse()).map_err(io::Error::other)?,
+            length: length
+                .map_or(Ok(0), |n| n.parse())
+                .map_err(io::Error::other)?,
             headers,
         }))
     }

@@ -1,11 +1,17 @@
 //! How many connections at once.
 //!
-//! Starts at a number that serves most origins and feels its way from there: up while more
-//! connections bring more bytes, back when they don't, and down by a fixed step, at most once a
-//! window, when the origin asks for mercy (429, 503). Additive steps both ways, because halving
-//! on every refusal was measured to collapse where many requests are refused at once.
+//! Starts at a number that serves most origins. While most of the time is spent waiting, every
+//! answer allows one connection more, which doubles them with every round trip (the slow start of
+//! TCP, RFC 5681): thousands of small photos, each some 60 ms away, are over before a second is.
+//! When the CPU has work to do, or the origin asks for mercy (429, 503), that is over, and the
+//! number feels its way: up while more connections bring more, back when they don't, and down by
+//! a fixed step, at most once a window, when the origin asks for mercy. Additive steps both ways,
+//! because halving on every refusal was measured to collapse where many requests are refused at
+//! once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Connections to start with, enough for 2 MB/s each to fill a small instance's network.
 pub(super) const START: usize = 64;
@@ -19,11 +25,15 @@ const FLOOR: usize = 2;
 const GAIN: f64 = 1.05;
 /// Windows to leave the number alone after an increase that brought nothing, or a refusal.
 const REST: u32 = 10;
+/// A larger share of all cores than this, and it is not for waiting that time passes.
+const BUSY_CPU: f64 = 0.4;
+/// How often the CPU is looked at.
+const CPU_WINDOW: Duration = Duration::from_millis(50);
 
 /// What happened in one window.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
-    /// Bytes that arrived per second.
+    /// What arrived per second: bytes, or answers.
     pub(super) rate: f64,
     /// All connections were in use, and there was more to fetch.
     pub(super) busy: bool,
@@ -38,6 +48,8 @@ pub(super) struct Concurrency {
     most: usize,
     rest: u32,
     trial: Option<Trial>,
+    /// While every answer allows one more.
+    opening: Option<CpuMeter>,
 }
 
 /// An increase that has yet to show its worth.
@@ -55,6 +67,7 @@ impl Concurrency {
             most,
             rest: 0,
             trial: None,
+            opening: Some(CpuMeter::new()),
         }
     }
 
@@ -67,15 +80,31 @@ impl Concurrency {
         self.trial = None;
     }
 
+    /// Takes note of an answer; see [`Window`] about `busy` and `throttled`.
+    pub(super) fn answered(&mut self, busy: bool, throttled: bool) {
+        let Some(cpu) = &mut self.opening else {
+            return;
+        };
+        if throttled || cpu.share().is_some_and(|share| share > BUSY_CPU) {
+            self.opening = None;
+        } else if busy && self.limit < self.most {
+            self.limit += 1;
+        }
+    }
+
     /// Takes note of a window.
     pub(super) fn observe(&mut self, window: Window) {
         if window.throttled {
+            self.opening = None;
             self.limit = self
                 .limit
                 .saturating_sub(STEP_DOWN)
                 .max(FLOOR.min(self.most));
             self.rest = REST;
             self.trial = None;
+            return;
+        }
+        if self.opening.is_some() {
             return;
         }
         if let Some(trial) = self.trial.take()
@@ -97,9 +126,93 @@ impl Concurrency {
     }
 }
 
+/// How busy this process keeps the CPU.
+#[derive(Debug)]
+struct CpuMeter {
+    cores: f64,
+    since: Instant,
+    used: Duration,
+}
+
+impl CpuMeter {
+    fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            cores: cores as f64,
+            since: Instant::now(),
+            used: cpu_time(),
+        }
+    }
+
+    /// The share of all cores since the last look, which must not be too recent.
+    fn share(&mut self) -> Option<f64> {
+        let elapsed = self.since.elapsed();
+        if elapsed < CPU_WINDOW {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.used, cpu_time());
+        self.since = Instant::now();
+        let used = self.used.saturating_sub(before);
+        Some(used.as_secs_f64() / (elapsed.as_secs_f64() * self.cores))
+    }
+}
+
+/// What all threads of this process have used.
+fn cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Past the opening.
+    fn opened(most: usize) -> Concurrency {
+        Concurrency {
+            opening: None,
+            ..Concurrency::new(most)
+        }
+    }
+
+    #[test]
+    fn while_it_waits_every_answer_allows_one_more() {
+        let mut concurrency = Concurrency::new(256);
+        for _ in 0..START {
+            concurrency.answered(true, false);
+        }
+        assert_eq!(concurrency.limit(), 2 * START);
+        for _ in 0..1000 {
+            concurrency.answered(false, false);
+        }
+        assert_eq!(concurrency.limit(), 2 * START, "no more than are needed");
+        for _ in 0..1000 {
+            concurrency.answered(true, false);
+        }
+        assert_eq!(concurrency.limit(), 256);
+    }
+
+    #[test]
+    fn a_refusal_ends_the_opening() {
+        let mut concurrency = Concurrency::new(256);
+        concurrency.answered(true, true);
+        concurrency.answered(true, false);
+        assert_eq!(concurrency.limit(), START);
+    }
+
+    #[test]
+    fn a_busy_cpu_ends_the_opening() {
+        let mut concurrency = Concurrency::new(256);
+        let mut meter = CpuMeter::new();
+        meter.cores = 1.0;
+        concurrency.opening = Some(meter);
+        let started = Instant::now();
+        while started.elapsed() < 4 * CPU_WINDOW {
+            std::hint::black_box(cpu_time());
+        }
+        concurrency.answered(true, false);
+        assert!(concurrency.opening.is_none());
+        assert_eq!(concurrency.limit(), START);
+    }
 
     /// Runs windows against an origin that gives `rate(connections)`.
     fn settle(concurrency: &mut Concurrency, windows: usize, rate: impl Fn(usize) -> f64) -> usize {
@@ -116,13 +229,13 @@ mod tests {
 
     #[test]
     fn climbs_while_each_connection_adds_its_share() {
-        let mut concurrency = Concurrency::new(256);
+        let mut concurrency = opened(256);
         assert_eq!(settle(&mut concurrency, 20, |n| n as f64 * 2e6), 256);
     }
 
     #[test]
     fn stays_where_more_connections_bring_nothing() {
-        let mut concurrency = Concurrency::new(256);
+        let mut concurrency = opened(256);
         for _ in 0..50 {
             let limit = settle(&mut concurrency, 1, |_| 1e9);
             assert!(limit <= START + START / 4, "{limit}");
@@ -131,7 +244,7 @@ mod tests {
 
     #[test]
     fn steps_down_once_a_window_and_not_below_the_floor() {
-        let mut concurrency = Concurrency::new(256);
+        let mut concurrency = opened(256);
         let refused = Window {
             rate: 1e6,
             busy: true,
@@ -148,7 +261,7 @@ mod tests {
 
     #[test]
     fn idle_connections_are_no_reason_for_more() {
-        let mut concurrency = Concurrency::new(256);
+        let mut concurrency = opened(256);
         for _ in 0..10 {
             concurrency.observe(Window {
                 rate: 1e6,

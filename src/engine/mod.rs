@@ -179,7 +179,16 @@ pub async fn plan<S: PhotoSource>(
 ) -> Result<Plan, EngineError> {
     let spool = Spool::new(options.spool_dir.clone(), options.spool_limit);
     let lessons = Lessons::default();
-    let preparing = prepare(&source, &manifest, options, &lessons, &spool, progress);
+    let mut concurrency = Concurrency::new(options.max_connections);
+    let preparing = prepare(
+        &source,
+        &manifest,
+        options,
+        &lessons,
+        &spool,
+        &mut concurrency,
+        progress,
+    );
     let prepared = tokio::select! {
         () = cancel.cancelled() => return Err(EngineError::Cancelled),
         prepared = preparing => prepared?,
@@ -304,6 +313,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
             self.options,
             lessons,
             spool,
+            &mut self.concurrency,
             &self.progress,
         );
         let prepared = tokio::select! {

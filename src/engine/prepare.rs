@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::stream::{self, FuturesUnordered};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::concurrency::START;
+use super::concurrency::{Concurrency, WINDOW, Window};
 use super::fetch::{FailureKind, Place};
 use super::progress::Progress;
 use super::spool::{Spool, SpoolFailure};
@@ -69,11 +71,12 @@ pub(super) async fn prepare<S: PhotoSource>(
     options: &EngineOptions,
     lessons: &Lessons,
     spool: &Spool,
+    concurrency: &mut Concurrency,
     progress: &Progress,
 ) -> Result<Prepared, EngineError> {
     progress.photos_total.set(manifest.photos.len() as u64);
     progress.probed.set(0);
-    let probes = probe_all(source, manifest, options, lessons, progress).await?;
+    let probes = probe_all(source, manifest, options, lessons, concurrency, progress).await?;
     let mut fates = Vec::with_capacity(probes.len());
     let mut places = Vec::with_capacity(probes.len());
     let mut to_spool = Vec::new();
@@ -181,34 +184,70 @@ async fn probe_all<S: PhotoSource>(
     manifest: &Arc<Manifest>,
     options: &EngineOptions,
     lessons: &Lessons,
+    concurrency: &mut Concurrency,
     progress: &Progress,
 ) -> Result<Vec<Probed>, EngineError> {
-    let at_once = START.min(options.max_connections);
-    let mut probes: Vec<Option<Probed>> = vec![None; manifest.photos.len()];
-    let probing = stream::iter(0..manifest.photos.len())
-        .map(async |index| {
-            let photo = &manifest.photos[index];
-            let probed = match (lessons.verdicts.get(&index), photo.size) {
-                (Some(Verdict::Missing(reason)), _) => Ok(Err(reason.clone())),
-                // Of a longer one, more than the length must be known: its ranges must be of one
-                // version.
-                (_, Some(size)) if !lessons.distrust && size < ALWAYS_WHOLE_BYTES => {
-                    Ok(Ok(Probe {
-                        length: Some(size),
-                        ..Probe::default()
-                    }))
-                }
-                _ => probe_one(&**source, photo, options, lessons.distrust, progress).await,
-            };
-            progress.probed.add(1);
-            (index, probed)
-        })
-        .buffer_unordered(at_once.max(1));
-    let mut probing = std::pin::pin!(probing);
-    while let Some((index, probed)) = probing.next().await {
-        probes[index] = Some(probed?);
+    let photos = &manifest.photos;
+    let mut probes: Vec<Option<Probed>> = (photos
+        .iter()
+        .enumerate()
+        .map(|(index, photo)| known(lessons, index, photo)))
+    .collect();
+    let unknown: Vec<usize> = (0..photos.len())
+        .filter(|index| probes[*index].is_none())
+        .collect();
+    progress.probed.add((photos.len() - unknown.len()) as u64);
+    let throttled = AtomicBool::new(false);
+    let mut waiting = unknown.into_iter();
+    let mut probing = FuturesUnordered::new();
+    let mut tick = interval_at(Instant::now() + WINDOW, WINDOW);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut answers: u32 = 0;
+    loop {
+        while probing.len() < concurrency.limit()
+            && let Some(index) = waiting.next()
+        {
+            let probe = probe_one(
+                &**source,
+                &photos[index],
+                options,
+                lessons.distrust,
+                &throttled,
+                progress,
+            );
+            probing.push(async move { (index, probe.await) });
+        }
+        tokio::select! {
+            probed = probing.next() => {
+                let Some((index, probed)) = probed else {
+                    break;
+                };
+                probes[index] = Some(probed?);
+                progress.probed.add(1);
+                answers += 1;
+                concurrency.answered(waiting.len() > 0, throttled.load(Ordering::Relaxed));
+            }
+            _ = tick.tick() => concurrency.observe(Window {
+                rate: f64::from(std::mem::take(&mut answers)) / WINDOW.as_secs_f64(),
+                busy: waiting.len() > 0,
+                throttled: throttled.swap(false, Ordering::Relaxed),
+            }),
+        }
     }
     Ok(probes.into_iter().flatten().collect())
+}
+
+/// What needs no probe.
+fn known(lessons: &Lessons, index: usize, photo: &Photo) -> Option<Probed> {
+    match (lessons.verdicts.get(&index), photo.size) {
+        (Some(Verdict::Missing(reason)), _) => Some(Err(reason.clone())),
+        // Of a longer one, more than the length must be known: its ranges must be of one version.
+        (_, Some(size)) if !lessons.distrust && size < ALWAYS_WHOLE_BYTES => Some(Ok(Probe {
+            length: Some(size),
+            ..Probe::default()
+        })),
+        _ => None,
+    }
 }
 
 async fn probe_one<S: PhotoSource>(
@@ -216,6 +255,7 @@ async fn probe_one<S: PhotoSource>(
     photo: &Photo,
     options: &EngineOptions,
     thorough: bool,
+    throttled: &AtomicBool,
     progress: &Progress,
 ) -> Result<Probed, EngineError> {
     let mut retry = Retry::new(options.retry);
@@ -227,6 +267,9 @@ async fn probe_one<S: PhotoSource>(
             Err(SourceError::Transient(failure)) => failure,
             Err(SourceError::Changed(what) | SourceError::NoRanges(what)) => Transient::new(what),
         };
+        if failure.throttled {
+            throttled.store(true, Ordering::Relaxed);
+        }
         tracing::debug!(photo.url = %photo.url, "probe failed: {}", failure.what);
         if !retry.wait(failure.retry_after).await {
             return Err(EngineError::Fetch {

@@ -432,6 +432,8 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
     fn handle(&mut self, event: Event) -> Result<(), TransferError> {
         match event {
             Event::Fetched(fetched, outcome) => {
+                let throttled = self.env.throttled.load(Ordering::Relaxed);
+                self.concurrency.answered(self.is_busy(), throttled);
                 self.fetching -= 1;
                 if let Err(failure) = outcome {
                     self.failed(failure)?;
@@ -569,9 +571,14 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
         let rate = window.rate(bytes);
         self.concurrency.observe(Window {
             rate,
-            busy: self.fetching >= self.concurrency.limit() && !self.ready.is_empty(),
+            busy: self.is_busy(),
             throttled: self.env.throttled.swap(false, Ordering::Relaxed),
         });
+    }
+
+    /// All connections are in use, and there is more to fetch.
+    fn is_busy(&self) -> bool {
+        self.fetching >= self.concurrency.limit() && !self.ready.is_empty()
     }
 }
 
