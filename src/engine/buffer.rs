@@ -19,7 +19,8 @@ impl BufferPool {
     pub(super) fn take(&mut self, length: usize) -> BytesMut {
         // A volume's last part may be shorter: it takes what is there too, or there would be more
         // buffers than the budget has parts.
-        match self.free.iter().position(|buffer| buffer.len() >= length) {
+        match self.free.iter().rposition(|buffer| buffer.len() >= length) {
+            // The one that came back last: its memory is in the CPU's caches, if any is.
             Some(at) => {
                 let mut buffer = self.free.swap_remove(at);
                 buffer.truncate(length);
