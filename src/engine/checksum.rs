@@ -1,6 +1,6 @@
 //! CRCs of pieces, and of what the pieces make together.
 
-use crc_fast::{CrcAlgorithm, Digest, checksum, checksum_combine};
+use crc_fast::{CrcAlgorithm, Digest, checksum};
 
 /// The CRC-32 of ZIP, gzip and S3's `x-amz-checksum-crc32` (ISO-HDLC).
 pub(super) const CRC32: CrcAlgorithm = CrcAlgorithm::Crc32IsoHdlc;
@@ -18,14 +18,72 @@ pub(super) fn value(digest: &Digest) -> u32 {
 }
 
 /// The CRC of pieces one after the other, each given by its CRC and its length.
+///
+/// A CRC is a remainder of polynomials over GF(2), so appending `n` bytes multiplies the one before
+/// by x⁸ⁿ (Mark Adler's way in zlib 1.2.12, `crc32_combine_op`). Some 20 multiplications at most,
+/// where `crc-fast` squares matrices: that was a third of all CPU time for small photos.
 pub(super) fn combine(
     algorithm: CrcAlgorithm,
     pieces: impl IntoIterator<Item = (u32, u64)>,
 ) -> u32 {
-    let combined = pieces.into_iter().fold(0, |before, (crc, length)| {
-        checksum_combine(algorithm, before, u64::from(crc), length)
-    });
-    narrow(combined)
+    let field = match algorithm {
+        CRC32C => &Field::CRC32C,
+        _ => &Field::CRC32,
+    };
+    pieces.into_iter().fold(0, |before, (crc, length)| {
+        if before == 0 {
+            return crc;
+        }
+        field.multiply(field.shift(length), before) ^ crc
+    })
+}
+
+/// Polynomials over GF(2) modulo that of a reflected CRC; the highest bit stands for x⁰.
+struct Field {
+    polynomial: u32,
+    /// x to the power of 8 · 2ᵏ, for every bit of a length.
+    powers: [u32; 64],
+}
+
+impl Field {
+    const CRC32: Self = Self::new(0xedb8_8320);
+    const CRC32C: Self = Self::new(0x82f6_3b78);
+
+    const fn new(polynomial: u32) -> Self {
+        let mut field = Self {
+            polynomial,
+            powers: [0; 64],
+        };
+        // x⁸
+        let mut power = 1 << (31 - 8);
+        let mut bit = 0;
+        while bit < 64 {
+            field.powers[bit] = power;
+            power = field.multiply(power, power);
+            bit += 1;
+        }
+        field
+    }
+
+    const fn multiply(&self, a: u32, mut b: u32) -> u32 {
+        let mut product = 0;
+        let mut bit = 1 << 31;
+        while bit > 0 {
+            if a & bit > 0 {
+                product ^= b;
+            }
+            b = (b >> 1) ^ (self.polynomial & (b & 1).wrapping_neg());
+            bit >>= 1;
+        }
+        product
+    }
+
+    /// x to the power of 8 · `bytes`.
+    fn shift(&self, bytes: u64) -> u32 {
+        (0..64)
+            .filter(|bit| bytes >> bit & 1 == 1)
+            .fold(1 << 31, |power, bit| self.multiply(power, self.powers[bit]))
+    }
 }
 
 #[expect(
