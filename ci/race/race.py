@@ -14,6 +14,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +29,10 @@ BUDGET_MIB = 256
 ALLOWANCE_MIB = 64
 FLOOR_DOWN = "floor: curl down"
 FLOOR_UP = "floor: curl up"
+# What bare URLs cost beside: nobody else asks for lengths before, or plans.
+FLOOR_HEADS = "floor: curl HEADs"
 PEERS = ["rclone", "archiver", "stream-zip", "zipstream-ng"]
-CONTENDERS = ["processor", FLOOR_DOWN, FLOOR_UP, *PEERS]
+CONTENDERS = ["processor", FLOOR_DOWN, FLOOR_UP, FLOOR_HEADS, *PEERS]
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,15 @@ SETS = [
         parallel=256,
         waits=True,
     ),
+    Set(
+        "latency-sizes",
+        "2,000 × 200 KB, each after 60 ms, sizes in the manifest",
+        ((MEDIUM, 2_000),),
+        path="latency",
+        sizes=True,
+        contenders=("processor",),
+        waits=True,
+    ),
 ]
 
 
@@ -113,6 +125,8 @@ class Race:
         self.services = contextlib.ExitStack()
         self.origin = self.plain = self.secure = ""
         self.counter = 0
+        self.listed = set()
+        self.lock = threading.Lock()
 
     def make_photos(self):
         for photos in (LARGE, SMALL, MEDIUM, VIDEO):
@@ -202,6 +216,9 @@ class Race:
     def lists(self, race_set):
         """Writes what the contenders read: URLs, a manifest, curl's configuration."""
         base = self.work / race_set.name
+        if base in self.listed:
+            return base
+        self.listed.add(base)
         paths = []
         for path, size in race_set.files():
             if race_set.path:
@@ -258,6 +275,9 @@ class Race:
         elif contender == FLOOR_DOWN:
             parallel = str(race_set.parallel)
             command = [*curl, "--parallel-max", parallel, "-K", base.with_suffix(".down")]
+        elif contender == FLOOR_HEADS:
+            parallel = str(race_set.parallel)
+            command = [*curl, "--head", "--parallel-max", parallel, "-K", base.with_suffix(".down")]
         elif contender == FLOOR_UP:
             command = [*curl, "--parallel-max", "16", "-K", base.with_suffix(".up")]
         elif contender == "rclone":
@@ -280,10 +300,11 @@ class Race:
         return [str(word) for word in command], env
 
     def run(self, contender, race_set, key=None):
-        self.counter += 1
-        key = key or f"{race_set.name}-{self.counter}.zip"
-        command, env = self.command(contender, race_set, key)
-        log = self.work / f"{race_set.name}-{contender.replace(': ', '-').replace(' ', '-')}.log"
+        with self.lock:
+            self.counter += 1
+            number = self.counter
+            command, env = self.command(contender, race_set, key or f"{race_set.name}-{number}.zip")
+        log = self.work / f"run-{number}.log"
         with open(log, "wb") as output:
             started = time.monotonic()
             process = subprocess.Popen(
@@ -294,6 +315,7 @@ class Race:
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
             raise SystemExit(f"{contender} failed on {race_set.title}:\n{log.read_text()[-2000:]}")
+        log.unlink()
         return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
     def check(self, race_set, contender, folder):
@@ -352,10 +374,10 @@ class Results:
             if name not in ran or "processor" not in ran[name]:
                 continue
             ours = self.median(name, "processor", "wall")
-            peers = [peer for peer in PEERS if peer in ran[name]]
-            if name == "thumbnails-sizes":
-                peers = [peer for peer in PEERS if peer in ran.get("thumbnails", {})]
-            reference = "thumbnails" if name == "thumbnails-sizes" else name
+            # Nobody else makes use of sizes.
+            reference = name.removesuffix("-sizes")
+            others = ran.get(reference, {})
+            peers = [peer for peer in PEERS if peer in others]
             if peers:
                 best = min(self.median(reference, peer, "wall") for peer in peers)
                 # The promises are the issue's: so many times faster than the fastest peer.
@@ -372,8 +394,8 @@ class Results:
                 if {FLOOR_DOWN, FLOOR_UP} <= ran[name].keys():
                     floor = sum(self.median(name, f, "cpu") for f in (FLOOR_DOWN, FLOOR_UP))
                     yield f"{race_set.title}: CPU of the floor's", cpu / floor, "≤", 1.5
-            if race_set.waits and FLOOR_DOWN in ran[name]:
-                floor = self.median(name, FLOOR_DOWN, "wall")
+            if race_set.waits and FLOOR_DOWN in others:
+                floor = self.median(reference, FLOOR_DOWN, "wall")
                 yield f"{race_set.title}: time of the floor's", ours / floor, "≤", 1.25
             peak = max(cost.peak_mib for cost in ran[name]["processor"])
             allowed = BUDGET_MIB + ALLOWANCE_MIB
@@ -396,17 +418,17 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="how often each runs [5]")
     names = [race_set.name for race_set in SETS]
     parser.add_argument("--sets", default=",".join(names), help="which sets, of " + ", ".join(names))
-    parser.add_argument("--contenders", help="who takes part, of " + ", ".join(CONTENDERS) + ", floor")
+    parser.add_argument("--contenders", help="who takes part, of processor, floor, " + ", ".join(PEERS))
     parser.add_argument("--no-check", action="store_true", help="do not look into the archives first")
     args = parser.parse_args()
     wanted_sets = args.sets.split(",")
     if unknown := set(wanted_sets) - set(names):
         parser.error(f"there is no set {', '.join(unknown)}")
     sets = [race_set for race_set in SETS if race_set.name in wanted_sets]
-    wanted = (args.contenders or ",".join(CONTENDERS)).replace("floor,", f"{FLOOR_DOWN},{FLOOR_UP},")
-    wanted = [FLOOR_DOWN, FLOOR_UP] if wanted == "floor" else wanted.split(",")
-    if "floor" in wanted:
-        wanted += [FLOOR_DOWN, FLOOR_UP]
+    wanted = args.contenders.split(",") if args.contenders else CONTENDERS
+    unknown = set(wanted) - {"floor", *CONTENDERS}
+    if unknown:
+        parser.error(f"nobody is called {', '.join(unknown)}")
     work = Path(os.environ["BENCH_DIR"])
     race = Race(work, Path(os.environ["BENCH_TOOLS"]))
     # Modules are looked for beside the script.
@@ -417,7 +439,7 @@ def main():
     race.read_photos()
 
     def contenders(race_set):
-        return [c for c in race_set.contenders if c in wanted]
+        return [c for c in race_set.contenders if c.split(":")[0] in wanted or c in wanted]
 
     if not args.no_check:
         folder = work / "kept"
@@ -440,16 +462,23 @@ def main():
         for number in range(args.rounds):
             for race_set in sets:
                 print(f"round {number + 1} of {args.rounds}: {race_set.title}", file=sys.stderr)
-                # Who fetches one photo at a time only waits here; they may as well wait together.
-                together = [c for c in contenders(race_set) if race_set.waits and c in PEERS]
                 for contender in contenders(race_set):
-                    if contender not in together:
+                    if not (race_set.waits and contender in PEERS):
                         results.add(race_set, contender, race.run(contender, race_set))
-                if together:
-                    with ThreadPoolExecutor(len(together)) as pool:
-                        costs = pool.map(lambda c: race.run(c, race_set), together)
-                        for contender, cost in zip(together, costs):
-                            results.add(race_set, contender, cost)
+        # Who fetches one photo at a time waits for minutes where the origin is slow, and uses next
+        # to no CPU. They may as well wait together, all rounds of them.
+        waiting = [
+            (race_set, contender)
+            for race_set in sets
+            for contender in contenders(race_set)
+            if race_set.waits and contender in PEERS
+        ] * args.rounds
+        if waiting:
+            print(f"{len(waiting)} runs of those who only wait, at once", file=sys.stderr)
+            with ThreadPoolExecutor(len(waiting)) as pool:
+                costs = pool.map(lambda job: race.run(job[1], job[0]), waiting)
+                for (race_set, contender), cost in zip(waiting, costs):
+                    results.add(race_set, contender, cost)
     results.print()
 
 

@@ -2,7 +2,8 @@
 //!
 //! Starts at a number that serves most origins. While most of the time is spent waiting, every
 //! answer allows one connection more, which doubles them with every round trip (the slow start of
-//! TCP, RFC 5681): thousands of small photos, each some 60 ms away, are over before a second is.
+//! TCP, RFC 5681), and so does every window: thousands of small photos, each some 60 ms away, are
+//! over before a second is, and long ones do not wait for the first to arrive.
 //! When the CPU has work to do, or the origin asks for mercy (429, 503), that is over, and the
 //! number feels its way: up while more connections bring more, back when they don't, and down by
 //! a fixed step, at most once a window, when the origin asks for mercy. Additive steps both ways,
@@ -82,14 +83,22 @@ impl Concurrency {
 
     /// Takes note of an answer; see [`Window`] about `busy` and `throttled`.
     pub(super) fn answered(&mut self, busy: bool, throttled: bool) {
-        let Some(cpu) = &mut self.opening else {
-            return;
-        };
-        if throttled || cpu.share().is_some_and(|share| share > BUSY_CPU) {
+        if throttled {
             self.opening = None;
-        } else if busy && self.limit < self.most {
+        }
+        if self.is_opening() && busy && self.limit < self.most {
             self.limit += 1;
         }
+    }
+
+    /// Whether it is still for waiting that time passes.
+    fn is_opening(&mut self) -> bool {
+        if let Some(cpu) = &mut self.opening
+            && cpu.share().is_some_and(|share| share > BUSY_CPU)
+        {
+            self.opening = None;
+        }
+        self.opening.is_some()
     }
 
     /// Takes note of a window.
@@ -104,12 +113,11 @@ impl Concurrency {
             self.trial = None;
             return;
         }
-        if self.opening.is_some() {
-            return;
-        }
+        let opening = self.is_opening();
         if let Some(trial) = self.trial.take()
             && window.rate < trial.rate_before * GAIN
         {
+            self.opening = None;
             self.limit = trial.limit_before;
             self.rest = REST;
             return;
@@ -121,7 +129,12 @@ impl Concurrency {
                 limit_before: self.limit,
                 rate_before: window.rate,
             });
-            self.limit = (self.limit + (self.limit / 4).max(STEP_DOWN)).min(self.most);
+            let step = if opening {
+                self.limit
+            } else {
+                (self.limit / 4).max(STEP_DOWN)
+            };
+            self.limit = (self.limit + step).min(self.most);
         }
     }
 }
@@ -189,6 +202,15 @@ mod tests {
             concurrency.answered(true, false);
         }
         assert_eq!(concurrency.limit(), 256);
+    }
+
+    #[test]
+    fn while_it_waits_windows_double() {
+        let mut concurrency = Concurrency::new(256);
+        assert_eq!(settle(&mut concurrency, 2, |n| n as f64), 256);
+        let mut concurrency = Concurrency::new(256);
+        assert_eq!(settle(&mut concurrency, 2, |_| 1e9), START);
+        assert!(concurrency.opening.is_none());
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::tls::TlsError;
 
 /// The largest response head that is read, in bytes, and so the largest read: small enough that
 /// hundreds of connections stay within the few megabytes that the memory budget leaves aside.
-const MAX_READ_BUFFER_BYTES: usize = 128 * 1024;
+const MAX_READ_BUFFER_BYTES: usize = 64 * 1024;
 /// How long an idle connection is kept for the next photo. Shorter than the 60 s and more that
 /// servers wait, so that we close first.
 const POOL_IDLE: Duration = Duration::from_secs(30);
