@@ -95,7 +95,6 @@ fn plans(criterion: &mut Criterion) {
 }
 
 /// A whole run from memory to nowhere: probing, planning, copying, checksums, headers, directory.
-/// (The source in memory adds one CRC over each photo, for its entity tag.)
 fn assembly(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let options = EngineOptions {

@@ -12,7 +12,7 @@ use crate::plan::MissingReason;
 /// Photos by the path of their URL.
 #[derive(Debug, Default)]
 pub struct MemorySource {
-    photos: Mutex<HashMap<String, Bytes>>,
+    photos: Mutex<HashMap<String, (Bytes, Validators)>>,
 }
 
 /// The largest chunk that a body gives, in bytes, so that tests see more than one.
@@ -21,16 +21,19 @@ const CHUNK_BYTES: usize = 64 * 1024;
 impl MemorySource {
     /// Adds or replaces a photo.
     pub fn insert(&self, path: impl Into<String>, bytes: impl Into<Bytes>) {
-        self.lock().insert(path.into(), bytes.into());
+        let bytes = bytes.into();
+        // Once: a long photo is opened many times.
+        let validators = validators(&bytes);
+        self.lock().insert(path.into(), (bytes, validators));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Bytes>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Bytes, Validators)>> {
         self.photos
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn find(&self, photo: &Photo) -> Result<Bytes, SourceError> {
+    fn find(&self, photo: &Photo) -> Result<(Bytes, Validators), SourceError> {
         self.lock()
             .get(photo.url.expose().path())
             .cloned()
@@ -61,16 +64,16 @@ impl PhotoSource for MemorySource {
     type Body = MemoryBody;
 
     async fn probe(&self, photo: &Photo, _thorough: bool) -> Result<Probe, SourceError> {
-        let bytes = self.find(photo)?;
+        let (bytes, validators) = self.find(photo)?;
         Ok(Probe {
             length: Some(bytes.len() as u64),
-            validators: validators(&bytes),
+            validators,
             ..Probe::default()
         })
     }
 
     async fn open(&self, photo: &Photo, want: Want) -> Result<Opened<MemoryBody>, SourceError> {
-        let bytes = self.find(photo)?;
+        let (bytes, validators) = self.find(photo)?;
         let total = bytes.len() as u64;
         let range = match want {
             Want::Whole | Want::MaybeGzip => 0..total,
@@ -85,7 +88,7 @@ impl PhotoSource for MemorySource {
         Ok(Opened {
             start: range.start,
             total: Some(total),
-            validators: validators(&bytes),
+            validators,
             hashes: Hashes::default(),
             gzip: false,
             body: MemoryBody(slice),
