@@ -318,6 +318,22 @@ class Race:
         log.unlink()
         return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
+    def profile(self, race_set):
+        """Samples one run of ours, and prints where its CPU time goes: by program part, by function."""
+        command, env = self.command("processor", race_set, f"{race_set.name}-profile.zip")
+        data = self.work / "perf.data"
+        record = ["perf", "record", "--quiet", "--freq", "2999", "--output", data, "--", *command]
+        # The run's summary is on stderr, perf's own words too; only failures are of interest.
+        done = subprocess.run(record, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"the profiled run of {race_set.title} failed:\n{done.stderr[-2000:]}")
+        for keys, least in (("dso", "1"), ("symbol", "0.7")):
+            print(f"\n### {race_set.title}: by {keys}\n", flush=True)
+            report = ["perf", "report", "--stdio", "--quiet", "--no-children", "--input", data]
+            report += ["--sort", keys, "--percent-limit", least]
+            subprocess.run(report, check=True, stderr=subprocess.DEVNULL)
+        data.unlink()
+
     def check(self, race_set, contender, folder):
         """Has a contender's archive kept, and holds every photo in it against the original."""
         key = f"{race_set.name}-{contender}.zip"
@@ -423,6 +439,7 @@ def main():
     names = [race_set.name for race_set in SETS]
     parser.add_argument("--sets", default=",".join(names), help="which sets, of " + ", ".join(names))
     parser.add_argument("--contenders", help="who takes part, of processor, floor, " + ", ".join(PEERS))
+    parser.add_argument("--profile", action="store_true", help="sample the processor with perf instead")
     parser.add_argument("--no-check", action="store_true", help="do not look into the archives first")
     args = parser.parse_args()
     wanted_sets = args.sets.split(",")
@@ -444,6 +461,13 @@ def main():
 
     def contenders(race_set):
         return [c for c in race_set.contenders if c.split(":")[0] in wanted or c in wanted]
+
+    if args.profile:
+        with race.services:
+            race.start()
+            for race_set in sets:
+                race.profile(race_set)
+        return
 
     if not args.no_check:
         folder = work / "kept"
