@@ -2,10 +2,13 @@
 
 use std::io;
 
+use crate::bucket::BucketError;
 use crate::engine::EngineError;
 use crate::plan::PlanError;
+use crate::processor::DrainError;
 use crate::s3::{StoreError, StoreErrorKind};
 use crate::sink::SinkError;
+use crate::submit::SubmitError;
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,15 @@ impl ExitCode {
     }
 }
 
+impl ExitCode {
+    /// The code of this number, if there is one.
+    pub fn from_number(number: u8) -> Option<Self> {
+        (Self::TABLE.iter())
+            .map(|(code, ..)| *code)
+            .find(|code| *code as u8 == number)
+    }
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)
@@ -75,19 +87,73 @@ impl From<&StoreError> for ExitCode {
     }
 }
 
+impl From<&SinkError> for ExitCode {
+    fn from(error: &SinkError) -> Self {
+        match error {
+            SinkError::Unusable { source, .. } => Self::of_io(source),
+            SinkError::Store(error) => Self::from(error),
+            _ => Self::TryAgain,
+        }
+    }
+}
+
+impl From<&BucketError> for ExitCode {
+    fn from(error: &BucketError) -> Self {
+        match error {
+            BucketError::Store { source, .. } => Self::from(source),
+            BucketError::Io { source, .. } => Self::of_io(source),
+            BucketError::Unacceptable { .. } => Self::BadData,
+            BucketError::Conflict { .. } => Self::TryAgain,
+        }
+    }
+}
+
+/// Settings, or something that may pass.
+fn settings_or_not(is_about_settings: bool) -> ExitCode {
+    if is_about_settings {
+        ExitCode::Usage
+    } else {
+        ExitCode::TryAgain
+    }
+}
+
+impl From<&DrainError> for ExitCode {
+    fn from(error: &DrainError) -> Self {
+        match error {
+            DrainError::Queue(error) => settings_or_not(error.is_about_settings()),
+            DrainError::Bucket(error) => Self::from(error),
+            DrainError::Settings(_) => Self::Usage,
+        }
+    }
+}
+
+impl From<&SubmitError> for ExitCode {
+    fn from(error: &SubmitError) -> Self {
+        match error {
+            SubmitError::Queue(error) => settings_or_not(error.is_about_settings()),
+            SubmitError::Compute(error) => settings_or_not(error.is_about_settings()),
+            SubmitError::Bucket(error) => Self::from(error),
+            SubmitError::Archives(error) => Self::from(error),
+            SubmitError::NoJob(_)
+            | SubmitError::SeveralJobs { .. }
+            | SubmitError::WrongStatus { .. } => Self::Usage,
+            SubmitError::State { .. } | SubmitError::Manifest { .. } => Self::BadData,
+            SubmitError::Busy(_) => Self::TryAgain,
+        }
+    }
+}
+
 impl From<&EngineError> for ExitCode {
     fn from(error: &EngineError) -> Self {
         match error {
             EngineError::Missing { .. } => Self::Missing,
             EngineError::Plan(PlanError::TooLong { .. }) => Self::BadData,
             EngineError::BudgetTooSmall { .. } | EngineError::SpoolFull { .. } => Self::Usage,
-            EngineError::SpoolIo { source, .. }
-            | EngineError::Sink(SinkError::Unusable { source, .. }) => Self::of_io(source),
-            EngineError::Sink(SinkError::Store(error)) => Self::from(error),
+            EngineError::SpoolIo { source, .. } => Self::of_io(source),
+            EngineError::Sink(error) => Self::from(error),
             EngineError::Plan(_)
             | EngineError::Fetch { .. }
             | EngineError::KeepsChanging { .. }
-            | EngineError::Sink(_)
             | EngineError::Verify { .. }
             | EngineError::Internal(_) => Self::TryAgain,
             EngineError::Cancelled => Self::Terminated,

@@ -50,9 +50,15 @@ pub mod manifest;
 
 pub mod plan;
 
+pub mod job;
+
+pub mod clock;
+
 pub mod retry;
 
 pub mod tls;
+
+pub mod aws;
 
 pub mod s3;
 
@@ -62,9 +68,17 @@ pub mod sink;
 
 pub mod bucket;
 
+pub mod queue;
+
+pub mod compute;
+
 pub mod engine;
 
 pub mod verify;
+
+pub mod processor;
+
+pub mod submit;
 
 pub mod settings;
 
@@ -73,5 +87,7 @@ pub mod telemetry;
 pub mod shutdown;
 
 pub mod exit_code;
+
+pub mod cli;
 
 pub mod demo;

@@ -1,5 +1,6 @@
 //! When to try again, and when to give up: one way for downloads and for the store.
 
+use std::future::Future;
 use std::time::Duration;
 
 /// How often and how patiently a failed request is repeated.
@@ -13,6 +14,25 @@ pub struct RetryPolicy {
 
 /// The longest pause between attempts, unless the server asks for more.
 const MAX_DELAY: Duration = Duration::from_secs(20);
+
+/// Makes `attempt` until it works, fails in a way that won't pass, or has failed often enough.
+pub(crate) async fn repeat<T, E, F: Future<Output = Result<T, E>>>(
+    policy: RetryPolicy,
+    attempt: impl Fn() -> F,
+    may_pass: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let mut retry = Retry::new(policy);
+    loop {
+        match attempt().await {
+            Err(error) if may_pass(&error) => {
+                if !retry.wait(None).await {
+                    return Err(error);
+                }
+            }
+            answer => return answer,
+        }
+    }
+}
 
 /// The attempts of one request.
 #[derive(Debug)]

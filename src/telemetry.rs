@@ -1,8 +1,9 @@
-//! Log lines: on stderr, as text for people or as JSON for machines.
+//! Log lines: as text for people or as JSON for machines.
 
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::settings::{LogFormat, LogSettings};
 
@@ -15,11 +16,20 @@ pub struct TelemetryError {
     source: tracing_subscriber::filter::ParseError,
 }
 
+/// Where log lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogStream {
+    /// To stdout: containers, whose lines are collected from there.
+    Stdout,
+    /// To stderr: commands, whose stdout is for data.
+    Stderr,
+}
+
 /// Starts logging for the whole process; to be called once.
 ///
 /// # Errors
 /// If the level is not one.
-pub fn start(settings: &LogSettings) -> Result<(), TelemetryError> {
+pub fn start(settings: &LogSettings, stream: LogStream) -> Result<(), TelemetryError> {
     let level = match (settings.level.as_str(), settings.format) {
         ("auto", LogFormat::Json) => "info",
         ("auto", LogFormat::Text) => "warn",
@@ -33,8 +43,14 @@ pub fn start(settings: &LogSettings) -> Result<(), TelemetryError> {
         })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_ansi(match stream {
+            LogStream::Stdout => std::io::stdout().is_terminal(),
+            LogStream::Stderr => std::io::stderr().is_terminal(),
+        })
+        .with_writer(match stream {
+            LogStream::Stdout => BoxMakeWriter::new(std::io::stdout),
+            LogStream::Stderr => BoxMakeWriter::new(std::io::stderr),
+        });
     // A second start is refused and changes nothing, which is what tests want.
     let _ = match settings.format {
         LogFormat::Text => builder.with_target(false).try_init(),

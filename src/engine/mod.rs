@@ -402,6 +402,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
                         volume.name
                     );
                     let archive = Archive {
+                        name: volume.name.clone(),
                         location: stored.location,
                         bytes: stored.length,
                         photos: photo_count(volume),

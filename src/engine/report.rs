@@ -49,6 +49,8 @@ pub struct Report {
 /// One finished archive.
 #[derive(Debug, Clone, Serialize)]
 pub struct Archive {
+    /// Its file name.
+    pub name: String,
     /// Where it is.
     pub location: String,
     /// Its length in bytes.
@@ -183,6 +185,7 @@ mod tests {
         let report = Report {
             event_id: "smith".to_owned(),
             archives: vec![Archive {
+                name: "smith.zip".to_owned(),
                 location: "out.zip".to_owned(),
                 bytes: 200_000_000,
                 photos: 24,

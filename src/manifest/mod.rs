@@ -6,6 +6,7 @@
 //! download tokens out of whatever is printed. Nothing here does I/O.
 
 mod fields;
+pub mod given;
 pub mod hash;
 pub mod name;
 mod parse;
@@ -16,9 +17,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use given::Given;
 pub use hash::Hashes;
 pub use name::EntryName;
 pub use parse::Defaults;
+pub(crate) use parse::is_event_id;
 pub use url::{HostRules, PhotoUrl};
 pub use violation::{Violation, Violations};
 
@@ -57,7 +60,22 @@ impl Manifest {
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn parse(bytes: &[u8], defaults: &Defaults, hosts: &HostRules) -> Result<Self, Violations> {
-        parse::parse(bytes, defaults, hosts)
+        parse::parse(bytes, defaults, hosts, &mut None)
+    }
+
+    /// The same, together with what was given: for those who hand it on.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn parse_given(
+        bytes: &[u8],
+        defaults: &Defaults,
+        hosts: &HostRules,
+    ) -> Result<(Self, Given), Violations> {
+        let mut photos = Some(Vec::new());
+        let manifest = parse::parse(bytes, defaults, hosts, &mut photos)?;
+        let given = Given::new(&manifest, photos.unwrap_or_default());
+        Ok((manifest, given))
     }
 
     /// The archive's file name, safe on every system and ending in `.zip`.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Object};
+use super::given::GivenPhoto;
 use super::hash::{crc32c_from_base64, md5_from_base64};
 use super::{
     Hashes, HostRules, MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, Manifest, Notify, OnMissing,
@@ -30,10 +31,12 @@ pub struct Defaults {
     pub fallback_event_id: Option<String>,
 }
 
+/// Reads a manifest; the photos as they were given are noted in `given`, where somebody wants them.
 pub(super) fn parse(
     bytes: &[u8],
     defaults: &Defaults,
     hosts: &HostRules,
+    given: &mut Option<Vec<GivenPhoto>>,
 ) -> Result<Manifest, Violations> {
     let mut found = Violations::default();
     if bytes.len() > MAX_MANIFEST_BYTES {
@@ -56,12 +59,12 @@ pub(super) fn parse(
         }
     };
     let manifest = match text.bytes().next() {
-        Some(b'{') => from_object(text, defaults, hosts, &mut found),
+        Some(b'{') => from_object(text, defaults, hosts, given, &mut found),
         Some(b'[') => json(text, &mut found).and_then(|photos| {
             let fields = Fields::of_one("photos", photos);
-            assemble(fields, defaults, hosts, &mut found)
+            assemble(fields, defaults, hosts, given, &mut found)
         }),
-        Some(_) => from_lines(text, defaults, hosts, &mut found),
+        Some(_) => from_lines(text, defaults, hosts, given, &mut found),
         None => {
             found.add(
                 "manifest",
@@ -90,6 +93,7 @@ fn from_object(
     text: &str,
     defaults: &Defaults,
     hosts: &HostRules,
+    given: &mut Option<Vec<GivenPhoto>>,
     found: &mut Violations,
 ) -> Option<Manifest> {
     let object: Object<'_> = json(text, found)?;
@@ -97,6 +101,7 @@ fn from_object(
         Fields::new(String::new(), object, found),
         defaults,
         hosts,
+        given,
         found,
     )
 }
@@ -105,6 +110,7 @@ fn from_lines(
     text: &str,
     defaults: &Defaults,
     hosts: &HostRules,
+    given: &mut Option<Vec<GivenPhoto>>,
     found: &mut Violations,
 ) -> Option<Manifest> {
     let mut photos = Vec::new();
@@ -117,6 +123,7 @@ fn from_lines(
             line,
             &format!("line {}", number + 1),
             hosts,
+            given,
             found,
         ));
     }
@@ -127,6 +134,7 @@ fn assemble(
     mut fields: Fields<'_>,
     defaults: &Defaults,
     hosts: &HostRules,
+    given: &mut Option<Vec<GivenPhoto>>,
     found: &mut Violations,
 ) -> Option<Manifest> {
     match fields.take::<u64>("version", "the number 1", found) {
@@ -158,7 +166,7 @@ fn assemble(
             Ok(list) => list
                 .into_iter()
                 .enumerate()
-                .map(|(index, raw)| photo(raw, &format!("photos[{index}]"), hosts, found))
+                .map(|(index, raw)| photo(raw, &format!("photos[{index}]"), hosts, given, found))
                 .collect(),
         },
     };
@@ -245,12 +253,7 @@ fn event_id(
         );
         return None;
     };
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if event_id.is_empty()
-        || event_id.len() > 128
-        || event_id.starts_with('.')
-        || !event_id.chars().all(allowed)
-    {
+    if !is_event_id(&event_id) {
         found.add(
             "event_id",
             format!("is `{}`", event_id.escape_debug()),
@@ -259,6 +262,15 @@ fn event_id(
         return None;
     }
     Some(event_id)
+}
+
+/// Whether this may name an event: it becomes part of keys and of paths.
+pub(crate) fn is_event_id(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && !text.starts_with('.')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 fn expires_in(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Duration> {
@@ -339,9 +351,15 @@ fn looks_like_an_address(address: &str) -> bool {
     }
 }
 
-fn photo(raw: &RawValue, place: &str, hosts: &HostRules, found: &mut Violations) -> Option<Photo> {
+fn photo(
+    raw: &RawValue,
+    place: &str,
+    hosts: &HostRules,
+    given: &mut Option<Vec<GivenPhoto>>,
+    found: &mut Violations,
+) -> Option<Photo> {
     if let Ok(url) = serde_json::from_str::<Cow<'_, str>>(raw.get()) {
-        return photo_from_url(&url, place, hosts, found);
+        return photo_from_url(&url, place, hosts, given, found);
     }
     let Ok(object) = serde_json::from_str::<Object<'_>>(raw.get()) else {
         found.add(
@@ -353,8 +371,9 @@ fn photo(raw: &RawValue, place: &str, hosts: &HostRules, found: &mut Violations)
     };
     let before = found.total();
     let mut fields = Fields::new(format!("{place}."), object, found);
-    let url = match fields.take::<String>("url", "an address", found) {
-        Some(text) => PhotoUrl::parse(&text, hosts)
+    let given_url = fields.take::<String>("url", "an address", found);
+    let url = match &given_url {
+        Some(text) => PhotoUrl::parse(text, hosts)
             .map_err(|(problem, remedy)| found.add(format!("{place}.url"), problem, remedy))
             .ok(),
         None if found.total() == before => {
@@ -376,23 +395,48 @@ fn photo(raw: &RawValue, place: &str, hosts: &HostRules, found: &mut Violations)
         );
     }
     let size = fields.take("size", "a whole number of bytes", found);
-    let modified = fields
-        .take::<String>("modified", "a time", found)
-        .and_then(|text| {
-            text.parse::<Timestamp>()
-                .map_err(|_| {
-                    found.add(
-                        format!("{place}.modified"),
-                        format!("is `{}`", text.escape_debug()),
-                        "use RFC 3339, such as `2026-06-20T15:04:05Z`",
-                    );
-                })
-                .ok()
-        });
-    let crc32c = checksum(&mut fields, "crc32c", "4", crc32c_from_base64, found);
-    let md5 = checksum(&mut fields, "md5", "16", md5_from_base64, found);
+    let given_modified = fields.take::<String>("modified", "a time", found);
+    let modified = given_modified.as_ref().and_then(|text| {
+        text.parse::<Timestamp>()
+            .map_err(|_| {
+                found.add(
+                    format!("{place}.modified"),
+                    format!("is `{}`", text.escape_debug()),
+                    "use RFC 3339, such as `2026-06-20T15:04:05Z`",
+                );
+            })
+            .ok()
+    });
+    let given_crc32c = fields.take::<String>("crc32c", "base64 text", found);
+    let crc32c = checksum(
+        place,
+        "crc32c",
+        given_crc32c.as_ref(),
+        "4",
+        crc32c_from_base64,
+        found,
+    );
+    let given_md5 = fields.take::<String>("md5", "base64 text", found);
+    let md5 = checksum(
+        place,
+        "md5",
+        given_md5.as_ref(),
+        "16",
+        md5_from_base64,
+        found,
+    );
     fields.refuse_rest(found);
     (found.total() == before).then_some(())?;
+    if let Some(given) = given {
+        given.push(GivenPhoto {
+            crc32c: given_crc32c,
+            md5: given_md5,
+            modified: given_modified,
+            name: name.clone(),
+            size,
+            url: given_url.unwrap_or_default(),
+        });
+    }
     Some(Photo {
         url: url?,
         name,
@@ -403,17 +447,18 @@ fn photo(raw: &RawValue, place: &str, hosts: &HostRules, found: &mut Violations)
 }
 
 fn checksum<T>(
-    fields: &mut Fields<'_>,
+    place: &str,
     name: &str,
+    text: Option<&String>,
     bytes: &str,
     read: impl Fn(&str) -> Option<T>,
     found: &mut Violations,
 ) -> Option<T> {
-    let text = fields.take::<String>(name, "base64 text", found)?;
-    let value = read(&text);
+    let text = text?;
+    let value = read(text);
     if value.is_none() {
         found.add(
-            format!("{}{name}", fields.place),
+            format!("{place}.{name}"),
             format!("is `{}`", text.escape_debug()),
             format!("write the {bytes} bytes in base64, as in `x-goog-hash`"),
         );
@@ -425,16 +470,25 @@ fn photo_from_url(
     text: &str,
     place: &str,
     hosts: &HostRules,
+    given: &mut Option<Vec<GivenPhoto>>,
     found: &mut Violations,
 ) -> Option<Photo> {
     match PhotoUrl::parse(text, hosts) {
-        Ok(url) => Some(Photo {
-            url,
-            name: None,
-            size: None,
-            modified: None,
-            hashes: Hashes::default(),
-        }),
+        Ok(url) => {
+            if let Some(given) = given {
+                given.push(GivenPhoto {
+                    url: text.to_owned(),
+                    ..GivenPhoto::default()
+                });
+            }
+            Some(Photo {
+                url,
+                name: None,
+                size: None,
+                modified: None,
+                hashes: Hashes::default(),
+            })
+        }
         Err((problem, remedy)) => {
             found.add(place, problem, remedy);
             None

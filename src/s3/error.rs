@@ -4,9 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use crate::aws::error::{AwsErrorKind, root_cause, transport_failure};
 
 /// A request that a store did not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,60 +131,26 @@ pub(super) fn classify<E>(
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    use StoreErrorKind::{Refused, Settings, Temporary};
-    let place = names.place();
-    match error {
-        SdkError::ServiceError(service) => {
-            let meta = service.err().meta();
-            let status = service.raw().status().as_u16();
+    let no_credentials = "there are no credentials for the store; set `R2_ENDPOINT`, `R2_ACCESS_KEY` \
+                          and `R2_SECRET_KEY`, or the AWS credentials";
+    match (
+        transport_failure(error, doing, &names.place(), no_credentials),
+        error,
+    ) {
+        (Some(failure), _) => {
+            let kind = match failure.kind {
+                AwsErrorKind::Settings => StoreErrorKind::Settings,
+                AwsErrorKind::Temporary => StoreErrorKind::Temporary,
+                AwsErrorKind::Gone | AwsErrorKind::Refused => StoreErrorKind::Refused,
+            };
+            StoreError::new(kind, failure.message)
+        }
+        (None, SdkError::ServiceError(answer)) => {
+            let meta = answer.err().meta();
+            let status = answer.raw().status().as_u16();
             by_code(names, bucket, doing, status, meta.code(), meta.message())
         }
-        // The answer broke off. (One that is whole but makes no sense is a `ServiceError`.)
-        SdkError::ResponseError(_) => StoreError::new(
-            Temporary,
-            format!("the answer to {doing} broke off at {place}"),
-        ),
-        SdkError::TimeoutError(_) => {
-            StoreError::new(Temporary, format!("{doing} took too long at {place}"))
-        }
-        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
-            let cause = root_cause(error);
-            if cause.contains("certificate") {
-                return StoreError::new(
-                    Settings,
-                    format!(
-                        "the certificate of {place} is not trusted ({cause}); name its authority \
-                         in the file of `SSL_CERT_FILE`"
-                    ),
-                );
-            }
-            StoreError::new(
-                Temporary,
-                format!(
-                    "{doing} failed, because {place} cannot be reached: {cause}; \
-                     check the address and the network"
-                ),
-            )
-        }
-        _ => {
-            let cause = root_cause(error);
-            match credentials_error(error) {
-                Some(CredentialsError::CredentialsNotLoaded(_)) => StoreError::new(
-                    Settings,
-                    "there are no credentials for the store; set `R2_ENDPOINT`, `R2_ACCESS_KEY` \
-                     and `R2_SECRET_KEY`, or the AWS credentials",
-                ),
-                Some(CredentialsError::InvalidConfiguration(_)) => StoreError::new(
-                    Settings,
-                    format!("the AWS credentials cannot be used: {cause}"),
-                ),
-                Some(_) => StoreError::new(
-                    Temporary,
-                    format!("the AWS credentials could not be had: {cause}"),
-                ),
-                None => StoreError::new(Refused, format!("{doing} failed: {cause}")),
-            }
-        }
+        (None, _) => StoreError::odd(format!("{doing} failed: {}", root_cause(error))),
     }
 }
 
@@ -294,23 +261,4 @@ fn by_code(
         ),
         (None, status) => StoreError::not_s3(names, status),
     }
-}
-
-fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        cause = error.source();
-    }
-    None
-}
-
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

@@ -2,19 +2,15 @@
 //!
 //! [`S3Bucket`] is what the archive sink and the bucket port share: the client with settings that
 //! suit R2 (checksums only where required, no chunked encoding, region `auto`), repetition of
-//! what may pass, and [`StoreError`]s that name the setting that is wrong. [`http`] is the SDK's
-//! HTTP client: HTTP/1.1 over as many connections as there are requests, on our one TLS stack.
+//! what may pass, and [`StoreError`]s that name the setting that is wrong.
 
 pub mod error;
-pub mod http;
 pub mod reader;
 
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::{ReconnectMode, RetryConfig};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -23,13 +19,13 @@ use aws_sdk_s3::config::{
     StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 pub use error::{Names, StoreError, StoreErrorKind};
 
-use crate::retry::{Retry, RetryPolicy};
-use crate::tls::TlsError;
+use crate::aws::HyperClient;
+pub use crate::aws::Keys;
+use crate::retry::{RetryPolicy, repeat};
 
 /// How long a request without a body may take, from its beginning to the head of the answer.
 /// Completing an upload of thousands of parts takes the longest: some stores put the object
@@ -49,23 +45,6 @@ pub struct S3Options {
     pub keys: Option<Keys>,
     /// How failed requests are repeated.
     pub retry: RetryPolicy,
-}
-
-/// An access key.
-#[derive(Clone)]
-pub struct Keys {
-    /// Its id.
-    pub access_key: String,
-    /// Its secret.
-    pub secret_key: String,
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys")
-            .field("access_key", &self.access_key)
-            .finish_non_exhaustive()
-    }
 }
 
 impl fmt::Debug for S3Options {
@@ -97,11 +76,8 @@ impl S3Store {
     /// Makes a client. Nothing is sent yet, but the AWS credential chain may look around.
     ///
     /// # Errors
-    /// If TLS cannot be set up, or nobody knows the AWS region.
-    pub async fn new(options: &S3Options) -> Result<Self, StoreError> {
-        let http =
-            http::HyperClient::new().map_err(|error| StoreError::settings(tls_message(&error)))?;
-        let http = SharedHttpClient::new(http);
+    /// If nobody knows the AWS region.
+    pub async fn new(options: &S3Options, http: &HyperClient) -> Result<Self, StoreError> {
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(http.clone())
@@ -118,14 +94,10 @@ impl S3Store {
                 RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections),
             );
         let endpoint = if let Some(keys) = &options.keys {
-            let keys = Credentials::new(&keys.access_key, &keys.secret_key, None, None, "settings");
-            config.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
+            config.set_credentials_provider(Some(keys.provider()));
             options.endpoint.clone()
         } else {
-            let aws = aws_config::defaults(BehaviorVersion::v2026_01_12())
-                .http_client(http)
-                .load()
-                .await;
+            let aws = crate::aws::chain(http).await;
             config.set_credentials_provider(aws.credentials_provider());
             let endpoint = options
                 .endpoint
@@ -165,12 +137,6 @@ impl S3Store {
     }
 }
 
-fn tls_message(error: &TlsError) -> String {
-    let cause =
-        std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
-    format!("{error}{cause}")
-}
-
 impl S3Bucket {
     /// Its name.
     pub fn name(&self) -> &str {
@@ -179,6 +145,14 @@ impl S3Bucket {
 
     pub(crate) fn client(&self) -> &Client {
         &self.store.client
+    }
+
+    /// What an error of the SDK means.
+    pub(crate) fn error<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        error::classify(&self.store.names, &self.name, doing, error)
     }
 
     /// Makes a request of `length` bytes, and again while its failure may pass.
@@ -229,20 +203,19 @@ impl S3Bucket {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let limit = REQUEST_TIMEOUT + Duration::from_secs(length / SLOWEST_TRANSFER);
-        let mut retry = Retry::new(self.store.retry);
-        loop {
-            let error = match tokio::time::timeout(limit, request()).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => error::classify(&self.store.names, &self.name, doing, &error),
-                Err(_) => StoreError::timeout(&self.store.names, doing, limit),
-            };
-            if error.kind != StoreErrorKind::Temporary {
-                return Err(error);
+        let attempt = || async {
+            match tokio::time::timeout(limit, request()).await {
+                Ok(answer) => answer.map_err(|error| self.error(doing, &error)),
+                Err(_) => Err(StoreError::timeout(&self.store.names, doing, limit)),
             }
-            tracing::debug!(store.bucket = self.name, "{doing} failed: {error}");
-            if !retry.wait(None).await {
-                return Err(error);
+        };
+        repeat(self.store.retry, attempt, |error: &StoreError| {
+            let may_pass = error.kind == StoreErrorKind::Temporary;
+            if may_pass {
+                tracing::debug!(store.bucket = self.name, "{doing} failed: {error}");
             }
-        }
+            may_pass
+        })
+        .await
     }
 }

@@ -20,13 +20,27 @@ const ENV_PREFIX: &str = "WPP_";
 ///
 /// Values are taken as they are: a secret that looks like a number must stay as it is, and not be
 /// quoted in an error. Later ones win; empty ones are not set.
-const RAW_ENV_NAMES: [(&str, &str, &str); 6] = [
+const RAW_ENV_NAMES: [(&str, &str, &str); 20] = [
     ("R2_ENDPOINT", "r2", "endpoint"),
     ("R2_ACCESS_KEY", "r2", "access_key"),
     ("R2_SECRET_KEY", "r2", "secret_key"),
+    ("R2_BUCKET", "r2", "bucket"),
+    ("BATCH_AWS_REGION", "aws", "region"),
+    ("BATCH_AWS_ACCESS_KEY", "aws", "access_key"),
+    ("BATCH_AWS_SECRET_KEY", "aws", "secret_key"),
+    ("BATCH_SQS_QUEUE_URL", "queue", "url"),
+    ("BATCH_JOB_QUEUE_ARN", "batch", "job_queue"),
+    ("BATCH_JOB_DEFINITION_ARN", "batch", "job_definition"),
     ("WPP_R2__ENDPOINT", "r2", "endpoint"),
     ("WPP_R2__ACCESS_KEY", "r2", "access_key"),
     ("WPP_R2__SECRET_KEY", "r2", "secret_key"),
+    ("WPP_R2__BUCKET", "r2", "bucket"),
+    ("WPP_AWS__REGION", "aws", "region"),
+    ("WPP_AWS__ACCESS_KEY", "aws", "access_key"),
+    ("WPP_AWS__SECRET_KEY", "aws", "secret_key"),
+    ("WPP_QUEUE__URL", "queue", "url"),
+    ("WPP_BATCH__JOB_QUEUE", "batch", "job_queue"),
+    ("WPP_BATCH__JOB_DEFINITION", "batch", "job_definition"),
 ];
 
 /// Settings, and where each came from.
@@ -78,13 +92,13 @@ impl Loaded {
         if path.is_file() {
             figment = figment.merge(Toml::file_exact(path));
         }
+        let raw: Vec<&str> = RAW_ENV_NAMES
+            .iter()
+            .filter_map(|(name, ..)| name.strip_prefix(ENV_PREFIX))
+            .collect();
         let figment = figment
             .merge(RawEnv)
-            .merge(
-                Env::prefixed(ENV_PREFIX)
-                    .ignore(&["r2__endpoint", "r2__access_key", "r2__secret_key"])
-                    .split("__"),
-            )
+            .merge(Env::prefixed(ENV_PREFIX).ignore(&raw).split("__"))
             .merge(Flags(flags));
         let settings: Settings = figment.extract().map_err(|errors| {
             SettingsError(errors.into_iter().map(|error| describe(&error)).collect())

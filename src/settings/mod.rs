@@ -14,11 +14,17 @@ use serde::{Deserialize, Serialize};
 pub use load::{DEFAULT_FILE, Effective, Loaded, SettingsError, env_name};
 pub use value::{Folder, HostList, Human, MemoryBudget, Secret, Size, Text};
 
+use crate::aws::{AwsOptions, Keys};
 use crate::engine::EngineOptions;
 use crate::manifest::HostRules;
 use crate::retry::RetryPolicy;
-use crate::s3::{Keys, S3Options};
+use crate::s3::S3Options;
 use crate::source::http::HttpOptions;
+
+/// Attempts before a request to AWS is given up, and the pause before the second one: half a minute in
+/// all. What fails longer is done again as a whole.
+const AWS_ATTEMPTS: u32 = 8;
+const AWS_RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// All settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +36,14 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// The store that `s3://` means.
     pub r2: R2Settings,
+    /// The account at AWS that the queue and the compute are in.
+    pub aws: AwsSettings,
+    /// The queue of jobs.
+    pub queue: QueueSettings,
+    /// Where containers run.
+    pub batch: BatchSettings,
+    /// How jobs are done.
+    pub job: JobSettings,
     /// What is written about it.
     pub log: LogSettings,
 }
@@ -83,11 +97,61 @@ pub struct R2Settings {
     pub access_key: Option<Text>,
     /// Secret of the access key.
     pub secret_key: Option<Secret>,
+    /// The bucket of jobs and their archives.
+    pub bucket: Option<Text>,
     /// Region; `auto` for R2.
     pub region: Text,
     /// Attempts before a request is given up; 1 to 100.
     pub attempts: u32,
     /// Pause before the second attempt; doubled for each one after that.
+    pub retry_delay: Human,
+}
+
+/// The account at AWS. Without keys, the standard chain of credentials tells.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AwsSettings {
+    /// Region, such as `us-east-1`; else what `AWS_REGION` or the profile says.
+    pub region: Option<Text>,
+    /// Id of the access key.
+    pub access_key: Option<Text>,
+    /// Secret of the access key.
+    pub secret_key: Option<Secret>,
+}
+
+/// The queue of jobs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueSettings {
+    /// Its URL at SQS.
+    pub url: Option<Text>,
+    /// How long a message stays hidden unless the container that works on it hides it again; 2 s to
+    /// 12 h. A job whose container was lost is taken over after this time.
+    pub visibility_timeout: Human,
+    /// How long an empty queue is watched before the container ends; 0 to 20 s.
+    pub wait: Human,
+}
+
+/// Where containers run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchSettings {
+    /// Batch's job queue, by ARN or name.
+    pub job_queue: Option<Text>,
+    /// The definition of the containers' jobs, by ARN or name.
+    pub job_definition: Option<Text>,
+    /// The most containers that `submit` asks for; 1 to 1000.
+    pub max_containers: usize,
+}
+
+/// How jobs are done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobSettings {
+    /// Attempts before a job that fails in a way that may pass is given up; 1 to 100. Attempts that
+    /// were interrupted don't count.
+    pub attempts: u32,
+    /// Pause before the second attempt; doubled for each one after that, up to 15 minutes.
     pub retry_delay: Human,
 }
 
@@ -150,10 +214,41 @@ impl Default for R2Settings {
             endpoint: None,
             access_key: None,
             secret_key: None,
+            bucket: None,
             region: Text("auto".to_owned()),
             // With the delay below more than a minute in all: stores have had outages that long.
             attempts: 13,
             retry_delay: Human(Duration::from_millis(250)),
+        }
+    }
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self {
+            url: None,
+            visibility_timeout: Human(Duration::from_mins(1)),
+            wait: Human(Duration::from_secs(20)),
+        }
+    }
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self {
+            job_queue: None,
+            job_definition: None,
+            // 100 vCPUs, two for each.
+            max_containers: 50,
+        }
+    }
+}
+
+impl Default for JobSettings {
+    fn default() -> Self {
+        Self {
+            attempts: 4,
+            retry_delay: Human(Duration::from_secs(15)),
         }
     }
 }
@@ -208,37 +303,80 @@ impl Settings {
     /// If only some of the store's settings are there.
     pub fn s3_options(&self) -> Result<S3Options, SettingsError> {
         let r2 = &self.r2;
-        let given = [
-            ("R2_ENDPOINT", r2.endpoint.is_some()),
-            ("R2_ACCESS_KEY", r2.access_key.is_some()),
-            ("R2_SECRET_KEY", r2.secret_key.is_some()),
+        let all_or_none = [
+            ("R2_ENDPOINT", "r2.endpoint", r2.endpoint.is_some()),
+            ("R2_ACCESS_KEY", "r2.access_key", r2.access_key.is_some()),
+            ("R2_SECRET_KEY", "r2.secret_key", r2.secret_key.is_some()),
         ];
-        let keys = match (&r2.endpoint, &r2.access_key, &r2.secret_key) {
-            (Some(_), Some(access_key), Some(secret_key)) => Some(Keys {
-                access_key: access_key.0.clone(),
-                secret_key: secret_key.expose().to_owned(),
-            }),
-            (None, None, None) => None,
-            _ => {
-                let lines = given.iter().filter(|(_, given)| !given).map(|(name, _)| {
-                    format!(
-                        "`{name}` is not set, but others of the store's settings are; looked for \
-                         it in the environment, and as `r2.{}` in `{DEFAULT_FILE}`",
-                        name[3..].to_ascii_lowercase()
-                    )
-                });
-                return Err(SettingsError(lines.collect()));
-            }
-        };
+        together(&all_or_none, "the store's")?;
         Ok(S3Options {
             endpoint: r2.endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
             region: r2.region.0.clone(),
-            keys,
+            keys: keys(r2.access_key.as_ref(), r2.secret_key.as_ref()),
             retry: RetryPolicy {
                 attempts: r2.attempts,
                 delay: r2.retry_delay.0,
             },
         })
+    }
+
+    /// How AWS is reached.
+    ///
+    /// # Errors
+    /// If only one half of a key is there.
+    pub fn aws_options(&self) -> Result<AwsOptions, SettingsError> {
+        let aws = &self.aws;
+        let all_or_none = [
+            (
+                "BATCH_AWS_ACCESS_KEY",
+                "aws.access_key",
+                aws.access_key.is_some(),
+            ),
+            (
+                "BATCH_AWS_SECRET_KEY",
+                "aws.secret_key",
+                aws.secret_key.is_some(),
+            ),
+        ];
+        together(&all_or_none, "the AWS account's")?;
+        Ok(AwsOptions {
+            region: aws.region.as_ref().map(|region| region.0.clone()),
+            keys: keys(aws.access_key.as_ref(), aws.secret_key.as_ref()),
+            retry: RetryPolicy {
+                attempts: AWS_ATTEMPTS,
+                delay: AWS_RETRY_DELAY,
+            },
+        })
+    }
+
+    /// The names of what jobs need, all of which must be set.
+    ///
+    /// # Errors
+    /// Every one that is missing.
+    pub fn service(&self) -> Result<ServiceNames, SettingsError> {
+        let (r2, queue) = (&self.r2, &self.queue);
+        let [bucket, queue_url] = required([
+            (r2.bucket.as_ref(), "R2_BUCKET", "r2.bucket"),
+            (queue.url.as_ref(), "BATCH_SQS_QUEUE_URL", "queue.url"),
+        ])?;
+        Ok(ServiceNames { bucket, queue_url })
+    }
+
+    /// The names of what starts containers, both of which must be set.
+    ///
+    /// # Errors
+    /// Every one that is missing.
+    pub fn containers(&self) -> Result<(String, String), SettingsError> {
+        let (job_queue, job_definition) = (&self.batch.job_queue, &self.batch.job_definition);
+        let [job_queue, job_definition] = required([
+            (job_queue.as_ref(), "BATCH_JOB_QUEUE_ARN", "batch.job_queue"),
+            (
+                job_definition.as_ref(),
+                "BATCH_JOB_DEFINITION_ARN",
+                "batch.job_definition",
+            ),
+        ])?;
+        Ok((job_queue, job_definition))
     }
 
     /// What is out of range: the setting, and what it should be.
@@ -272,6 +410,46 @@ impl Settings {
             )
         })
         .or_else(|| {
+            check(
+                (1..=1000).contains(&self.batch.max_containers),
+                "batch.max_containers",
+                "1 to 1000",
+            )
+        })
+        .or_else(|| {
+            check(
+                (1..=100).contains(&self.job.attempts),
+                "job.attempts",
+                "1 to 100",
+            )
+        })
+        .or_else(|| {
+            let range = Duration::from_secs(2)..=Duration::from_hours(12);
+            check(
+                range.contains(&self.queue.visibility_timeout.0),
+                "queue.visibility_timeout",
+                "2 seconds to 12 hours",
+            )
+        })
+        .or_else(|| {
+            check(
+                self.queue.wait.0 <= Duration::from_secs(20),
+                "queue.wait",
+                "at most 20 seconds",
+            )
+        })
+        .or_else(|| {
+            let url = self.queue.url.as_ref();
+            let web = |url: &Text| {
+                url::Url::parse(&url.0).is_ok_and(|url| {
+                    matches!(url.scheme(), "http" | "https") && url.path().len() > 1
+                })
+            };
+            let wanted =
+                "an address such as `https://sqs.us-east-1.amazonaws.com/123456789012/jobs`";
+            check(url.is_none_or(web), "queue.url", wanted)
+        })
+        .or_else(|| {
             let endpoint = self.r2.endpoint.as_ref();
             let web = |endpoint: &Text| {
                 url::Url::parse(&endpoint.0).is_ok_and(|url| {
@@ -294,4 +472,56 @@ impl Settings {
             .find_map(|(timeout, key)| check(!timeout.0.is_zero(), key, "more than zero"))
         })
     }
+}
+
+/// What jobs need, by name.
+#[derive(Debug, Clone)]
+pub struct ServiceNames {
+    /// The bucket.
+    pub bucket: String,
+    /// The queue's URL.
+    pub queue_url: String,
+}
+
+/// The values, or a line for each that is missing.
+fn required<const N: usize>(
+    settings: [(Option<&Text>, &str, &str); N],
+) -> Result<[String; N], SettingsError> {
+    let missing: Vec<String> = settings
+        .iter()
+        .filter(|(value, ..)| value.is_none())
+        .map(|(_, env, key)| {
+            format!(
+                "`{env}` is not set; looked for it in the environment, and as `{key}` in \
+                 `{DEFAULT_FILE}`"
+            )
+        })
+        .collect();
+    if missing.is_empty() {
+        Ok(settings.map(|(value, ..)| value.map(|text| text.0.clone()).unwrap_or_default()))
+    } else {
+        Err(SettingsError(missing))
+    }
+}
+
+/// Settings of which all must be there, or none.
+fn together(settings: &[(&str, &str, bool)], whose: &str) -> Result<(), SettingsError> {
+    if settings.iter().all(|(.., given)| *given == settings[0].2) {
+        return Ok(());
+    }
+    let missing = settings.iter().filter(|(.., given)| !given);
+    let lines = missing.map(|(env, key, _)| {
+        format!(
+            "`{env}` is not set, but others of {whose} settings are; looked for it in the \
+             environment, and as `{key}` in `{DEFAULT_FILE}`"
+        )
+    });
+    Err(SettingsError(lines.collect()))
+}
+
+fn keys(access_key: Option<&Text>, secret_key: Option<&Secret>) -> Option<Keys> {
+    Some(Keys {
+        access_key: access_key?.0.clone(),
+        secret_key: secret_key?.expose().to_owned(),
+    })
 }

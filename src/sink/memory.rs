@@ -3,17 +3,23 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{
-    ArchiveSink, ArchiveSpec, ArchiveUpload, PartData, PartReceipt, SinkError, Stored,
-    check_receipts,
+    ArchiveSink, ArchiveSpec, ArchiveStore, ArchiveUpload, PartData, PartReceipt, SinkError,
+    Stored, check_receipts,
 };
 
-/// A sink that keeps completed archives by name, and counts uploads that are still open.
+/// A sink that keeps completed archives by name, and counts uploads that are still open. Clones, and
+/// those for folders, share what is kept.
 #[derive(Debug, Clone, Default)]
-pub struct MemorySink(Arc<Mutex<Inner>>);
+pub struct MemorySink {
+    inner: Arc<Mutex<Inner>>,
+    /// Precedes the names.
+    folder: String,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -40,7 +46,31 @@ impl MemorySink {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ArchiveStore for MemorySink {
+    type Sink = Self;
+
+    fn folder(&self, folder: &str) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            folder: folder.to_owned(),
+        }
+    }
+
+    async fn length(&self, key: &str) -> Result<Option<u64>, SinkError> {
+        Ok(self.archive(key).map(|bytes| bytes.len() as u64))
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), SinkError> {
+        self.lock().archives.remove(key);
+        Ok(())
+    }
+
+    async fn link(&self, key: &str, valid: Duration) -> Result<String, SinkError> {
+        Ok(format!("memory:{key}?valid={}", valid.as_secs()))
     }
 }
 
@@ -48,6 +78,7 @@ impl MemorySink {
 #[derive(Debug)]
 pub struct MemoryUpload {
     sink: MemorySink,
+    key: String,
     spec: ArchiveSpec,
     /// `None` once completed or aborted.
     parts: Mutex<Option<HashMap<u32, Bytes>>>,
@@ -73,6 +104,7 @@ impl ArchiveSink for MemorySink {
         self.lock().open += 1;
         Ok(MemoryUpload {
             sink: self.clone(),
+            key: format!("{}{}", self.folder, archive.name),
             spec: archive.clone(),
             parts: Mutex::new(Some(HashMap::new())),
         })
@@ -121,11 +153,9 @@ impl ArchiveUpload for MemoryUpload {
         let length = archive.len() as u64;
         let mut inner = self.sink.lock();
         inner.open -= 1;
-        inner
-            .archives
-            .insert(self.spec.name.clone(), archive.into());
+        inner.archives.insert(self.key.clone(), archive.into());
         Ok(Stored {
-            location: self.spec.name.clone(),
+            location: self.key.clone(),
             length,
         })
     }
@@ -136,7 +166,7 @@ impl ArchiveUpload for MemoryUpload {
         if under_way {
             inner.open -= 1;
         } else {
-            inner.archives.remove(&self.spec.name);
+            inner.archives.remove(&self.key);
         }
         Ok(())
     }
@@ -144,7 +174,7 @@ impl ArchiveUpload for MemoryUpload {
     async fn read_back(&self, range: Range<u64>) -> Result<Option<Bytes>, SinkError> {
         let archive = self
             .sink
-            .archive(&self.spec.name)
+            .archive(&self.key)
             .ok_or_else(|| self.problem("the archive is not there"))?;
         let range = usize::try_from(range.start)
             .ok()

@@ -14,6 +14,7 @@ pub mod s3;
 
 use std::future::Future;
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -56,6 +57,28 @@ pub trait ArchiveUpload: Send + Sync + 'static {
         &self,
         range: Range<u64>,
     ) -> impl Future<Output = Result<Option<Bytes>, SinkError>> + Send;
+}
+
+/// Where the archives of many jobs are, each by a key of its own.
+pub trait ArchiveStore: Send + Sync + 'static {
+    /// Takes the archives of one job.
+    type Sink: ArchiveSink;
+
+    /// A sink whose archives go into `folder`, which ends with a slash, by the names that they have.
+    fn folder(&self, folder: &str) -> Self::Sink;
+
+    /// The length of an archive in bytes; `None` if there is none.
+    fn length(&self, key: &str) -> impl Future<Output = Result<Option<u64>, SinkError>> + Send;
+
+    /// Removes an archive; fine if there is none.
+    fn remove(&self, key: &str) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// A link with which anyone can download an archive, for so long from now on.
+    fn link(
+        &self,
+        key: &str,
+        valid: Duration,
+    ) -> impl Future<Output = Result<String, SinkError>> + Send;
 }
 
 /// What a sink is told about an archive before its first byte.

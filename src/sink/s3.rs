@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, MultipartUpload,
@@ -21,9 +22,10 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    ArchiveSink, ArchiveSpec, ArchiveUpload, PartData, PartReceipt, SinkError, Stored,
-    check_receipts,
+    ArchiveSink, ArchiveSpec, ArchiveStore, ArchiveUpload, PartData, PartReceipt, SinkError,
+    Stored, check_receipts,
 };
+use crate::manifest::MAX_EXPIRES_IN;
 use crate::plan::volume_name;
 use crate::s3::{S3Bucket, StoreError, StoreErrorKind};
 
@@ -60,6 +62,56 @@ fn object_key(wanted: &str, archive: &ArchiveSpec) -> String {
         None => numbered(wanted),
         Some((folder, "")) => format!("{folder}/{}", archive.name),
         Some((folder, name)) => format!("{folder}/{}", numbered(name)),
+    }
+}
+
+impl ArchiveStore for S3Bucket {
+    type Sink = S3Sink;
+
+    fn folder(&self, folder: &str) -> S3Sink {
+        S3Sink::new(self.clone(), folder)
+    }
+
+    async fn length(&self, key: &str) -> Result<Option<u64>, SinkError> {
+        let head = self
+            .call_head("looking at the archive", || {
+                self.client()
+                    .head_object()
+                    .bucket(self.name())
+                    .key(key)
+                    .send()
+            })
+            .await;
+        match head {
+            Ok(head) => Ok(head.content_length().and_then(|n| u64::try_from(n).ok())),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), SinkError> {
+        self.call("removing the archive", 0, || {
+            self.client()
+                .delete_object()
+                .bucket(self.name())
+                .key(key)
+                .send()
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// A presigned URL. R2 knows them on its S3 address only, and for seven days at most (its
+    /// documentation, "Presigned URLs").
+    async fn link(&self, key: &str, valid: Duration) -> Result<String, SinkError> {
+        let config = PresigningConfig::expires_in(valid.min(MAX_EXPIRES_IN))
+            .map_err(|error| StoreError::odd(format!("no link can be made: {error}")))?;
+        let link = self.client().get_object().bucket(self.name()).key(key);
+        let signed = link
+            .presigned(config)
+            .await
+            .map_err(|error| self.error("making a link", &error))?;
+        Ok(signed.uri().to_owned())
     }
 }
 

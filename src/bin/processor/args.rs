@@ -2,26 +2,29 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use figment::value::{Dict, Value};
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use wedding_photo_processor::cli::args::{EngineArgs, ManifestArgs, SettingsArgs};
 
-/// Turns an event's photos into ZIP archives.
+/// Turns an event's photos into ZIP archives. Without a command: does what the job queue says until
+/// it is empty, as containers do.
 #[derive(Debug, Parser)]
 #[command(
     name = "processor",
     version,
     max_term_width = 100,
-    arg_required_else_help = true,
     after_help = "Settings come from the defaults, wedding-photo-processor.toml, WPP_<SECTION>__<KEY> \
                   in the environment, and the options, in this order; see `processor config`.\n\
                   Exit codes: 0 done, 2 usage or settings, 65 bad manifest or damaged archive, \
-                  66 photos missing, 75 failed but worth another try, 130/143 interrupted."
+                  66 photos missing, 75 failed but worth another try, 130/143 interrupted. While \
+                  draining the queue they speak of the container, never of one job."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -36,15 +39,6 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Show each setting in force, and where it came from
     Config(ConfigArgs),
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ManifestArgs {
-    /// The manifest: JSON, or one photo URL a line; `-` is stdin
-    pub(crate) manifest: PathBuf,
-    /// Name of the event, for manifests that don't say
-    #[arg(long, value_name = "ID")]
-    pub(crate) event_id: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -99,82 +93,4 @@ pub(crate) struct ConfigArgs {
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Options that are settings too.
-#[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Settings")]
-pub(crate) struct SettingsArgs {
-    /// The settings file [default: wedding-photo-processor.toml, if there is one]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Bytes of photos in memory at once, such as 256MiB, or `auto`
-    #[arg(long, global = true, value_name = "SIZE")]
-    memory_budget: Option<String>,
-    /// The most downloads at once
-    #[arg(long, global = true, value_name = "N")]
-    max_connections: Option<u32>,
-    /// Where photos of unknown length are put first
-    #[arg(long, global = true, value_name = "DIR")]
-    spool_dir: Option<String>,
-    /// Hosts that photos may come from, separated by commas; `*` is any
-    #[arg(long, global = true, value_name = "HOSTS")]
-    allowed_hosts: Option<String>,
-    /// Allow unencrypted http
-    #[arg(long, global = true)]
-    allow_http: bool,
-    /// Allow loopback and private addresses
-    #[arg(long, global = true)]
-    allow_private: bool,
-    /// How log lines on stderr look
-    #[arg(long, global = true, value_name = "FORMAT")]
-    log_format: Option<LogFormat>,
-    /// What is logged: error, warn, info, debug, trace, or a filter
-    #[arg(long, global = true, value_name = "LEVEL")]
-    log_level: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
-impl SettingsArgs {
-    /// The options that were given, as settings.
-    pub(crate) fn flags(&self) -> Dict {
-        let mut flags = Dict::new();
-        let mut set = |section: &str, key: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                let section = flags
-                    .entry(section.to_owned())
-                    .or_insert_with(|| Value::from(Dict::new()));
-                if let Value::Dict(_, keys) = section {
-                    keys.insert(key.to_owned(), value);
-                }
-            }
-        };
-        let text = |value: &Option<String>| value.as_deref().map(Value::from);
-        set("engine", "memory_budget", text(&self.memory_budget));
-        set(
-            "engine",
-            "max_connections",
-            self.max_connections.map(Value::from),
-        );
-        set("engine", "spool_dir", text(&self.spool_dir));
-        set("source", "allowed_hosts", text(&self.allowed_hosts));
-        set("source", "allow_http", self.allow_http.then(|| true.into()));
-        set(
-            "source",
-            "allow_private",
-            self.allow_private.then(|| true.into()),
-        );
-        let format = self.log_format.map(|format| match format {
-            LogFormat::Text => "text".into(),
-            LogFormat::Json => "json".into(),
-        });
-        set("log", "format", format);
-        set("log", "level", text(&self.log_level));
-        flags
-    }
 }

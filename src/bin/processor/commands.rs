@@ -1,21 +1,20 @@
 //! What each command does: settings → adapters → library → output.
 
-use std::error::Error;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use wedding_photo_processor::cli::args::ManifestArgs;
+use wedding_photo_processor::cli::{Failure, input, output, services};
 use wedding_photo_processor::demo;
 use wedding_photo_processor::engine::{self, EngineError, Progress, Report};
 use wedding_photo_processor::exit_code::ExitCode;
-use wedding_photo_processor::manifest::{
-    Defaults, HostRules, MAX_MANIFEST_BYTES, Manifest, Violations,
-};
+use wedding_photo_processor::manifest::{Defaults, HostRules, Manifest};
 use wedding_photo_processor::plan::Plan;
-use wedding_photo_processor::s3::{S3Store, StoreErrorKind};
+use wedding_photo_processor::s3::StoreErrorKind;
 use wedding_photo_processor::settings::{Loaded, LogFormat, Settings};
 use wedding_photo_processor::sink::discard::DiscardSink;
 use wedding_photo_processor::sink::file::FileSink;
@@ -23,8 +22,8 @@ use wedding_photo_processor::sink::s3::S3Sink;
 use wedding_photo_processor::source::http::HttpSource;
 use wedding_photo_processor::verify::{self, Completeness, Findings};
 
-use crate::args::{Command, DemoArgs, ManifestArgs, PlanArgs, RunArgs, VerifyArgs};
-use crate::output;
+use crate::args::{Command, DemoArgs, PlanArgs, RunArgs, VerifyArgs};
+use crate::drain::drain;
 use crate::progress_bar::Bar;
 
 /// What every command needs.
@@ -33,56 +32,10 @@ pub(crate) struct Context {
     pub(crate) cancel: CancellationToken,
 }
 
-/// Why a command failed, and the exit code for that.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) error: Box<dyn Error + Send + Sync>,
-    pub(crate) code: ExitCode,
-}
-
-impl Failure {
-    fn new(error: impl Into<Box<dyn Error + Send + Sync>>, code: ExitCode) -> Self {
-        Self {
-            error: error.into(),
-            code,
-        }
-    }
-
-    pub(crate) fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::new(error, ExitCode::Usage)
-    }
-
-    pub(crate) fn try_again(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::new(error, ExitCode::TryAgain)
-    }
-
-    /// Somebody asked to stop.
-    pub(crate) fn stopped(code: ExitCode) -> Self {
-        Self::new("interrupted", code)
-    }
-}
-
-impl From<EngineError> for Failure {
-    fn from(error: EngineError) -> Self {
-        let code = ExitCode::from(&error);
-        Self::new(error, code)
-    }
-}
-
-impl From<Violations> for Failure {
-    fn from(violations: Violations) -> Self {
-        Self::new(violations, ExitCode::BadData)
-    }
-}
-
-/// Printing failed.
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::try_again(error)
-    }
-}
-
-pub(crate) async fn run(command: Command, context: &Context) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(command: Option<Command>, context: &Context) -> Result<ExitCode, Failure> {
+    let Some(command) = command else {
+        return drain(context).await;
+    };
     match command {
         Command::Run(args) => run_manifest(&args, context).await,
         Command::Plan(args) => plan(&args, context).await,
@@ -211,7 +164,9 @@ async fn inspect(path: &Path, settings: &Settings) -> Result<Findings, Failure> 
                 "`{text}` names no object; write s3://bucket/key"
             )));
         }
-        let bucket = store(settings).await?.bucket(bucket);
+        let bucket = services::store(settings, &services::http()?)
+            .await?
+            .bucket(bucket);
         let opened = bucket.open(key).await.map_err(|error| {
             let code = match error.kind {
                 StoreErrorKind::NotFound => ExitCode::Usage,
@@ -240,7 +195,7 @@ async fn verify_archives(args: &VerifyArgs, context: &Context) -> Result<ExitCod
     }
     let completeness = match (&args.plan, &args.manifest) {
         (Some(path), _) => {
-            let plan: Plan = serde_json::from_slice(&read_input(path, &context.cancel).await?)
+            let plan: Plan = serde_json::from_slice(&input::read(path, &context.cancel).await?)
                 .map_err(|error| {
                     let problem = format!("`{}` is not a plan: {error}", path.display());
                     Failure::new(problem, ExitCode::BadData)
@@ -375,7 +330,9 @@ impl Destination {
             ));
         }
         if let Some((bucket, key)) = s3_address(&text)? {
-            let bucket = store(settings).await?.bucket(bucket);
+            let bucket = services::store(settings, &services::http()?)
+                .await?
+                .bucket(bucket);
             return Ok(Self::S3(S3Sink::new(bucket, key)));
         }
         if text.contains("://") {
@@ -418,11 +375,6 @@ fn s3_address(text: &str) -> Result<Option<(&str, &str)>, Failure> {
     Ok(Some((bucket, key)))
 }
 
-async fn store(settings: &Settings) -> Result<S3Store, Failure> {
-    let options = settings.s3_options().map_err(Failure::usage)?;
-    S3Store::new(&options).await.map_err(Failure::usage)
-}
-
 async fn read_manifest(
     args: &ManifestArgs,
     hosts: &HostRules,
@@ -441,27 +393,6 @@ async fn parse_manifest(
         event_id,
         fallback_event_id: Some("event".to_owned()),
     };
-    let bytes = read_input(path, cancel).await?;
+    let bytes = input::read(path, cancel).await?;
     Ok(Manifest::parse(&bytes, &defaults, hosts)?)
-}
-
-/// Reads a file or stdin, but not more than a manifest may have (plans of long manifests are
-/// longer, hence the factor). Stdin may take its time, so that a signal must be able to end it.
-async fn read_input(path: &Path, cancel: &CancellationToken) -> Result<Vec<u8>, Failure> {
-    let most = 4 * MAX_MANIFEST_BYTES as u64;
-    let owned = path.to_owned();
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        if owned == Path::new("-") {
-            io::stdin().take(most).read_to_end(&mut bytes)?;
-        } else {
-            File::open(&owned)?.take(most).read_to_end(&mut bytes)?;
-        }
-        io::Result::Ok(bytes)
-    });
-    let read = tokio::select! {
-        () = cancel.cancelled() => return Err(EngineError::Cancelled.into()),
-        read = reading => read.map_err(Failure::try_again)?,
-    };
-    read.map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
 }

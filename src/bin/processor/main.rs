@@ -5,18 +5,20 @@
 
 mod args;
 mod commands;
-mod output;
+mod drain;
 mod progress_bar;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use tokio_util::sync::CancellationToken;
+use wedding_photo_processor::cli::{Failure, output};
 use wedding_photo_processor::settings::{Loaded, LogFormat};
-use wedding_photo_processor::{exit_code, shutdown, telemetry};
+use wedding_photo_processor::telemetry::{self, LogStream};
+use wedding_photo_processor::{exit_code, shutdown};
 
 use crate::args::Args;
-use crate::commands::{Context, Failure};
+use crate::commands::Context;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -32,9 +34,14 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args, format: &mut LogFormat) -> Result<exit_code::ExitCode, Failure> {
-    let loaded = Loaded::read(args.settings.config.as_deref(), args.settings.flags())
-        .map_err(Failure::usage)?;
-    telemetry::start(&loaded.settings.log).map_err(Failure::usage)?;
+    let mut flags = args.settings.flags();
+    args.engine.add_to(&mut flags);
+    let loaded = Loaded::read(args.settings.config.as_deref(), flags).map_err(Failure::usage)?;
+    let stream = match args.command {
+        Some(_) => LogStream::Stderr,
+        None => LogStream::Stdout,
+    };
+    telemetry::start(&loaded.settings.log, stream).map_err(Failure::usage)?;
     *format = loaded.settings.log.format;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

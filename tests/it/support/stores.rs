@@ -10,8 +10,8 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use wedding_photo_processor::aws::HyperClient;
 use wedding_photo_processor::retry::RetryPolicy;
-use wedding_photo_processor::s3::http::HyperClient;
 use wedding_photo_processor::s3::{Keys, S3Bucket, S3Options, S3Store};
 
 use super::r2::R2;
@@ -119,7 +119,8 @@ impl Store {
 
     /// The bucket, as the program sees it.
     pub(crate) async fn bucket(&self) -> S3Bucket {
-        let store = S3Store::new(&self.options()).await.unwrap();
+        let http = HyperClient::new().unwrap();
+        let store = S3Store::new(&self.options(), &http).await.unwrap();
         store.bucket(&self.bucket)
     }
 

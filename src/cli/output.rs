@@ -4,28 +4,39 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use serde::Serialize;
-use wedding_photo_processor::engine::Report;
-use wedding_photo_processor::settings::LogFormat;
 
-use crate::commands::Failure;
+use super::Failure;
+use crate::engine::Report;
+use crate::settings::LogFormat;
 
 /// Prints data. A reader that went away is not an error.
-pub(crate) fn data(text: impl Display) -> io::Result<()> {
+///
+/// # Errors
+/// If stdout cannot be written.
+pub fn data(text: impl Display) -> io::Result<()> {
     quiet_pipe(writeln!(io::stdout().lock(), "{text}"))
 }
 
+/// Prints data on one line as it is, such as a line of metrics. A reader that went away is not an error.
+pub fn line(text: &str) {
+    let _ = data(text);
+}
+
 /// Prints data as JSON, for people to read as well.
-pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
+///
+/// # Errors
+/// If stdout cannot be written.
+pub fn json(value: &impl Serialize) -> io::Result<()> {
     data(serde_json::to_string_pretty(value)?)
 }
 
 /// Tells people something.
-pub(crate) fn note(text: impl Display) {
+pub fn note(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Tells what went wrong, with every cause: people in words, machines as a log line.
-pub(crate) fn error(failure: &Failure, format: LogFormat) {
+pub fn error(failure: &Failure, format: LogFormat) {
     let mut text = format!("error: {}", failure.error);
     let mut cause = failure.error.source();
     while let Some(error) = cause {
@@ -45,7 +56,7 @@ pub(crate) fn error(failure: &Failure, format: LogFormat) {
 }
 
 /// Tells how a run ended: people in words, machines as a log line.
-pub(crate) fn summary(report: &Report, format: LogFormat) {
+pub fn summary(report: &Report, format: LogFormat) {
     match format {
         LogFormat::Text => note(report),
         LogFormat::Json => tracing::info!(

@@ -5,6 +5,7 @@
 //! there are requests, on the same TLS stack as everything else, and never asks for a
 //! `100-continue`, which R2 does not know.
 
+use std::error::Error;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -14,7 +15,9 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use http::header::EXPECT;
+use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
@@ -26,6 +29,9 @@ use crate::tls::{self, TlsError};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept; R2 closes them after a minute and more.
 const POOL_IDLE: Duration = Duration::from_secs(30);
+
+/// The longest document that is read, in bytes.
+const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
 /// A client that makes one kind of connection, whatever the SDK asks for.
 #[derive(Debug, Clone)]
@@ -52,6 +58,19 @@ impl HyperClient {
             .pool_idle_timeout(POOL_IDLE)
             .build(https);
         Ok(Self(client))
+    }
+}
+
+impl HyperClient {
+    /// Gets a small document from a service of this machine.
+    pub(crate) async fn get(&self, url: &str) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
+        let request = http::Request::get(url).body(SdkBody::empty())?;
+        let response = self.0.request(request).await?;
+        if !response.status().is_success() {
+            return Err(format!("HTTP {}", response.status()).into());
+        }
+        let body = Limited::new(response.into_body(), MAX_DOCUMENT_BYTES);
+        Ok(body.collect().await?.to_bytes())
     }
 }
 

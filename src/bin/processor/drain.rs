@@ -1,0 +1,82 @@
+//! What a container does: the job queue, until it is empty.
+
+use std::sync::Arc;
+
+use wedding_photo_processor::aws::host;
+use wedding_photo_processor::cli::{Failure, output, services};
+use wedding_photo_processor::clock;
+use wedding_photo_processor::exit_code::ExitCode;
+use wedding_photo_processor::job::Owner;
+use wedding_photo_processor::processor::{self, WorkOptions, Worker};
+use wedding_photo_processor::settings::Settings;
+use wedding_photo_processor::source::http::HttpSource;
+
+use crate::commands::Context;
+
+/// AWS Batch tells a container these (its documentation, "AWS Batch job environment variables").
+const BATCH_JOB_ID: &str = "AWS_BATCH_JOB_ID";
+const BATCH_JOB_ATTEMPT: &str = "AWS_BATCH_JOB_ATTEMPT";
+/// ECS, on which Batch runs, tells where to ask for more ("Task metadata endpoint version 4").
+const ECS_METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
+
+pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
+    let settings = &context.loaded.settings;
+    let http = services::http()?;
+    let (bucket, queue, _) = services::service(settings, &http).await?;
+    let source = HttpSource::new(settings.http_options()).map_err(Failure::usage)?;
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let log_stream = match variable(ECS_METADATA) {
+        Some(url) => host::log_stream(&http, &url).await,
+        None => None,
+    };
+    let owner = Owner {
+        id: clock::new_secret(),
+        batch_job_id: variable(BATCH_JOB_ID),
+        batch_attempt: variable(BATCH_JOB_ATTEMPT).and_then(|number| number.parse().ok()),
+        log_stream,
+    };
+    tracing::info!(
+        owner.id,
+        owner.batch_job_id,
+        owner.batch_attempt,
+        owner.log_stream,
+        "draining the job queue"
+    );
+    let watch = tokio::spawn(host::watch_for_interruption(http, context.cancel.clone()));
+    let worker = Worker {
+        archives: bucket.clone(),
+        bucket: Arc::new(bucket),
+        queue,
+        source: Arc::new(source),
+        owner,
+        options: work_options(settings),
+        clock: clock::system,
+        metrics: output::line,
+    };
+    let drained = processor::drain(Arc::new(worker), &context.cancel).await;
+    watch.abort();
+    let drained = drained?;
+    let (done, failed, put_aside) = (drained.done, drained.failed, drained.put_aside);
+    if drained.interrupted {
+        tracing::warn!(
+            done,
+            failed,
+            put_aside,
+            "stopped before the job queue was empty"
+        );
+        return Ok(ExitCode::Terminated);
+    }
+    tracing::info!(done, failed, put_aside, "the job queue is empty");
+    Ok(ExitCode::Done)
+}
+
+fn work_options(settings: &Settings) -> WorkOptions {
+    WorkOptions {
+        visibility_timeout: settings.queue.visibility_timeout.0,
+        wait: settings.queue.wait.0,
+        attempts: settings.job.attempts,
+        retry_delay: settings.job.retry_delay.0,
+        engine: settings.engine_options(),
+        hosts: settings.host_rules(),
+    }
+}

@@ -1,0 +1,196 @@
+//! What each command does: settings → adapters → library → output.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use wedding_photo_processor::cli::{Failure, input, output, services};
+use wedding_photo_processor::clock;
+use wedding_photo_processor::compute::batch::BatchCompute;
+use wedding_photo_processor::exit_code::ExitCode;
+use wedding_photo_processor::job::{JobKey, State, Status};
+use wedding_photo_processor::manifest::{Defaults, MAX_EXPIRES_IN, Manifest};
+use wedding_photo_processor::queue::sqs::SqsQueue;
+use wedding_photo_processor::s3::S3Bucket;
+use wedding_photo_processor::settings::Settings;
+use wedding_photo_processor::submit::jobs::Filter;
+use wedding_photo_processor::submit::{Submitter, dry_run, view};
+
+use crate::args::{Args, Command, JobArgs, ListArgs, RetryArgs, SubmitArgs};
+use crate::progress_bar::Bar;
+
+/// How often a job that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What every command needs.
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) cancel: CancellationToken,
+}
+
+type Service = Submitter<S3Bucket, SqsQueue, BatchCompute, S3Bucket>;
+
+impl Context {
+    async fn service(&self) -> Result<Service, Failure> {
+        let http = services::http()?;
+        let (bucket, queue, aws) = services::service(&self.settings, &http).await?;
+        let compute = services::compute(&self.settings, &aws)?;
+        Ok(Submitter {
+            bucket_name: bucket.name().to_owned(),
+            archives: bucket.clone(),
+            bucket: Arc::new(bucket),
+            queue,
+            compute,
+            max_containers: self.settings.batch.max_containers,
+            clock: clock::system,
+        })
+    }
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failure> {
+    match args.command {
+        None => submit(args.submit, context).await,
+        Some(Command::Status(args)) => status(&args, context).await,
+        Some(Command::Wait(args)) => wait(&args, context).await,
+        Some(Command::Cancel(args)) => cancel(&args, context).await,
+        Some(Command::List(args)) => list(args, context).await,
+        Some(Command::Retry(args)) => retry(args, context).await,
+        Some(Command::Completions(args)) => {
+            completions(args.shell);
+            Ok(ExitCode::Done)
+        }
+    }
+}
+
+async fn submit(args: SubmitArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let settings = &context.settings;
+    let path = args.manifest.unwrap_or_default();
+    let bytes = input::read(&path, &context.cancel).await?;
+    let defaults = Defaults {
+        event_id: args.event_id,
+        fallback_event_id: None,
+    };
+    let (manifest, given) = Manifest::parse_given(&bytes, &defaults, &settings.host_rules())?;
+    if args.dry_run {
+        let names = settings.service().map_err(Failure::usage)?;
+        settings.containers().map_err(Failure::usage)?;
+        output::json(&dry_run(&names.bucket, &manifest, &given))?;
+        return Ok(ExitCode::Done);
+    }
+    let service = context.service().await?;
+    let submitted = service.submit(&manifest, &given, args.force).await?;
+    output::json(&submitted)?;
+    if args.wait {
+        return follow(&service, &submitted.job).await.map(|state| {
+            output::note(view::outcome(&state));
+            outcome(&state)
+        });
+    }
+    Ok(ExitCode::Done)
+}
+
+async fn status(args: &JobArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let service = context.service().await?;
+    let job = service.find(&args.job).await?;
+    show(&service, &job, args.json).await?;
+    Ok(ExitCode::Done)
+}
+
+async fn wait(args: &JobArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let service = context.service().await?;
+    let job = service.find(&args.job).await?;
+    let state = follow(&service, &job).await?;
+    show(&service, &job, args.json).await?;
+    Ok(outcome(&state))
+}
+
+async fn show(service: &Service, job: &JobKey, json: bool) -> Result<(), Failure> {
+    let report = service.report(job, MAX_EXPIRES_IN).await?;
+    if json {
+        output::json(&report)?;
+    } else {
+        output::data(view::report(&report))?;
+    }
+    Ok(())
+}
+
+/// Follows a job until it ends.
+async fn follow(service: &Service, job: &JobKey) -> Result<State, Failure> {
+    let bar = Bar::show();
+    let mut tick = interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let state = service.state(job).await?;
+        if state.status.is_final() {
+            return Ok(state);
+        }
+        bar.draw(&state);
+    }
+}
+
+/// The exit code that stands for how a job ended.
+fn outcome(state: &State) -> ExitCode {
+    let error = state.error.as_ref();
+    match state.status {
+        Status::Done => ExitCode::Done,
+        Status::Cancelled => ExitCode::Interrupted,
+        _ => error
+            .and_then(|error| ExitCode::from_number(error.exit_code))
+            .unwrap_or(ExitCode::TryAgain),
+    }
+}
+
+async fn cancel(args: &JobArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let service = context.service().await?;
+    let job = service.find(&args.job).await?;
+    let state = service.cancel(&job).await?;
+    if args.json {
+        output::json(&state)?;
+    } else {
+        output::data(format_args!("{job}  {}", state.status))?;
+    }
+    Ok(ExitCode::Done)
+}
+
+async fn list(args: ListArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let service = context.service().await?;
+    let filter = Filter {
+        event_id: args.event,
+        status: args.status.map(|status| status.0),
+    };
+    let states = service.list(&filter).await?;
+    if args.json {
+        output::json(&states)?;
+    } else if states.is_empty() {
+        output::note("there are no such jobs");
+    } else {
+        output::data(view::list(&states))?;
+    }
+    Ok(ExitCode::Done)
+}
+
+async fn retry(args: RetryArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let service = context.service().await?;
+    let hosts = context.settings.host_rules();
+    let Some(job) = args.job else {
+        let found = service.retry_dead_letters(&hosts).await?;
+        if found.is_empty() {
+            output::note("there are no dead letters");
+        } else {
+            output::data(view::dead_letters(&found))?;
+        }
+        return Ok(ExitCode::Done);
+    };
+    let job = service.find(&job).await?;
+    output::json(&service.retry(&job, &hosts).await?)?;
+    Ok(ExitCode::Done)
+}
+
+pub(crate) fn completions(shell: Shell) {
+    clap_complete::generate(shell, &mut Args::command(), "submit", &mut io::stdout());
+}

@@ -1,0 +1,57 @@
+//! The services that the settings name.
+
+use super::Failure;
+use crate::aws::{Aws, AwsErrorKind, HyperClient};
+use crate::compute::batch::BatchCompute;
+use crate::exit_code::ExitCode;
+use crate::queue::sqs::SqsQueue;
+use crate::s3::{S3Bucket, S3Store};
+use crate::settings::Settings;
+
+/// A client for HTTP, which all services share.
+///
+/// # Errors
+/// If TLS cannot be set up.
+pub fn http() -> Result<HyperClient, Failure> {
+    HyperClient::new().map_err(Failure::usage)
+}
+
+/// The store that `s3://` means.
+///
+/// # Errors
+/// If settings are missing.
+pub async fn store(settings: &Settings, http: &HyperClient) -> Result<S3Store, Failure> {
+    let options = settings.s3_options().map_err(Failure::usage)?;
+    S3Store::new(&options, http).await.map_err(Failure::usage)
+}
+
+/// Bucket and queue of the service, and the account that they are in.
+///
+/// # Errors
+/// If settings are missing.
+pub async fn service(
+    settings: &Settings,
+    http: &HyperClient,
+) -> Result<(S3Bucket, SqsQueue, Aws), Failure> {
+    let names = settings.service().map_err(Failure::usage)?;
+    let options = settings.aws_options().map_err(Failure::usage)?;
+    let bucket = store(settings, http).await?.bucket(names.bucket);
+    let aws = Aws::new(&options, http).await.map_err(|error| {
+        let code = match error.kind {
+            AwsErrorKind::Settings => ExitCode::Usage,
+            _ => ExitCode::TryAgain,
+        };
+        Failure::new(error, code)
+    })?;
+    let queue = SqsQueue::new(&aws, names.queue_url, "`BATCH_SQS_QUEUE_URL`");
+    Ok((bucket, queue, aws))
+}
+
+/// Where containers run.
+///
+/// # Errors
+/// If settings are missing.
+pub fn compute(settings: &Settings, aws: &Aws) -> Result<BatchCompute, Failure> {
+    let (job_queue, job_definition) = settings.containers().map_err(Failure::usage)?;
+    Ok(BatchCompute::new(aws, &job_queue, &job_definition))
+}

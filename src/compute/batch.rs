@@ -1,0 +1,162 @@
+//! Containers on AWS Batch.
+
+use std::time::Duration;
+
+use aws_sdk_batch::Client;
+use aws_sdk_batch::types::JobStatus;
+use futures_util::future::try_join_all;
+use tokio::try_join;
+
+use super::{Active, Compute, ComputeError, ContainerJob};
+use crate::aws::{Action, Aws, Target};
+
+/// The longest name of a job (API reference, `SubmitJob`).
+const MAX_NAME: usize = 128;
+
+/// A job queue of AWS Batch, and the definition of the jobs that are put into it.
+#[derive(Debug, Clone)]
+pub struct BatchCompute {
+    aws: Aws,
+    client: Client,
+    job_queue: String,
+    job_definition: String,
+    target: Target,
+}
+
+impl BatchCompute {
+    /// Jobs of this definition in this job queue; names or ARNs.
+    pub fn new(aws: &Aws, job_queue: &str, job_definition: &str) -> Self {
+        Self {
+            client: Client::new(aws.config()),
+            aws: aws.clone(),
+            target: Target {
+                service: "AWS Batch",
+                resource: format!(
+                    "job queue `{job_queue}` (`BATCH_JOB_QUEUE_ARN`) and the job definition \
+                     `{job_definition}` (`BATCH_JOB_DEFINITION_ARN`)"
+                ),
+            },
+            job_queue: job_queue.to_owned(),
+            job_definition: job_definition.to_owned(),
+        }
+    }
+
+    async fn count(&self, status: JobStatus, enough: usize) -> Result<usize, ComputeError> {
+        let action = Action {
+            doing: "counting the containers",
+            permission: "batch:ListJobs",
+        };
+        let mut count = 0;
+        let mut token: Option<String> = None;
+        loop {
+            let page = self
+                .aws
+                .call(&self.target, action, Duration::ZERO, || {
+                    self.client
+                        .list_jobs()
+                        .job_queue(&self.job_queue)
+                        .job_status(status.clone())
+                        .set_next_token(token.clone())
+                        .send()
+                })
+                .await?;
+            count += page.job_summary_list().len();
+            token = page.next_token;
+            if token.is_none() || count >= enough {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+/// A name that Batch takes: it begins with a letter or a digit, and has letters, digits, `-` and `_`.
+fn job_name(name: &str) -> String {
+    let mut name: String = name
+        .chars()
+        .map(|c| match c {
+            c if c.is_ascii_alphanumeric() => c,
+            '_' => '_',
+            _ => '-',
+        })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .take(MAX_NAME)
+        .collect();
+    if name.is_empty() {
+        name.push_str("event");
+    }
+    name
+}
+
+impl Compute for BatchCompute {
+    async fn submit(&self, name: &str) -> Result<String, ComputeError> {
+        let action = Action {
+            doing: "asking for a container",
+            permission: "batch:SubmitJob",
+        };
+        let name = job_name(name);
+        let answer = self
+            .aws
+            .call(&self.target, action, Duration::ZERO, || {
+                self.client
+                    .submit_job()
+                    .job_name(&name)
+                    .job_queue(&self.job_queue)
+                    .job_definition(&self.job_definition)
+                    .send()
+            })
+            .await?;
+        Ok(answer.job_id.unwrap_or_default())
+    }
+
+    async fn active(&self, enough: usize) -> Result<Active, ComputeError> {
+        let waiting = [
+            JobStatus::Submitted,
+            JobStatus::Pending,
+            JobStatus::Runnable,
+            JobStatus::Starting,
+        ]
+        .map(|status| self.count(status, enough));
+        let running = self.count(JobStatus::Running, enough);
+        let (waiting, running) = try_join!(try_join_all(waiting), running)?;
+        Ok(Active {
+            waiting: waiting.into_iter().sum::<usize>().min(enough),
+            running: running.min(enough),
+        })
+    }
+
+    async fn describe(&self, id: &str) -> Result<Option<ContainerJob>, ComputeError> {
+        let action = Action {
+            doing: "looking at a container",
+            permission: "batch:DescribeJobs",
+        };
+        let answer = self
+            .aws
+            .call(&self.target, action, Duration::ZERO, || {
+                self.client.describe_jobs().jobs(id).send()
+            })
+            .await?;
+        let job = answer.jobs.unwrap_or_default().into_iter().next();
+        Ok(job.map(|job| ContainerJob {
+            status: job
+                .status
+                .map_or_else(String::new, |status| status.to_string()),
+            reason: job.status_reason,
+            log_stream: job
+                .container
+                .and_then(|container| container.log_stream_name),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_such_as_batch_takes() {
+        assert_eq!(job_name("smith-jones_2026"), "smith-jones_2026");
+        assert_eq!(job_name("_.smith & jones"), "smith---jones");
+        assert_eq!(job_name("--"), "event");
+        assert_eq!(job_name(&"x".repeat(200)).len(), MAX_NAME);
+    }
+}

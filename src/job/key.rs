@@ -1,0 +1,187 @@
+//! Names of jobs, and of what belongs to them in the bucket.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use crate::manifest::{Given, is_event_id};
+
+/// Bytes of the hash that make a job's id; written as twice as many hexadecimal digits.
+const ID_BYTES: usize = 16;
+
+/// A job: its event and its id, written as `event/id`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobKey {
+    event_id: String,
+    id: String,
+}
+
+impl JobKey {
+    /// The job that carries out this manifest. Its id is the beginning of the SHA-256 of the
+    /// manifest's canonical JSON.
+    pub fn of(event_id: &str, given: &Given) -> Self {
+        let hash = Sha256::digest(given.canonical_json());
+        Self {
+            event_id: event_id.to_owned(),
+            id: hash[..ID_BYTES]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        }
+    }
+
+    /// The event.
+    pub fn event_id(&self) -> &str {
+        &self.event_id
+    }
+
+    /// The id: 32 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The key of an object of this job.
+    fn object(&self, name: &str) -> String {
+        format!("{}{self}/{name}", Layout::JOBS)
+    }
+
+    /// What was asked.
+    pub fn manifest(&self) -> String {
+        self.object("manifest.json")
+    }
+
+    /// How it is.
+    pub fn state(&self) -> String {
+        self.object(Layout::STATE)
+    }
+
+    /// Somebody who wants to be told.
+    pub fn subscriber(&self, fingerprint: &str) -> String {
+        self.object(&format!("subscriber-{fingerprint}.json"))
+    }
+
+    /// The folder of its archives, with a slash at the end. `secret` makes that nobody can guess it.
+    pub fn archives(&self, secret: &str) -> String {
+        format!("archives/{self}-{secret}/")
+    }
+}
+
+/// Where jobs are in the bucket.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout;
+
+impl Layout {
+    /// What the keys of all jobs begin with.
+    pub const JOBS: &'static str = "jobs/";
+    const STATE: &'static str = "state.json";
+
+    /// What the keys of one event's jobs begin with.
+    pub fn event(event_id: &str) -> String {
+        format!("{}{event_id}/", Self::JOBS)
+    }
+
+    /// The job whose state is at `key`; `None` if that is something else.
+    pub fn job_of_state(key: &str) -> Option<JobKey> {
+        let job = key.strip_prefix(Self::JOBS)?.strip_suffix(Self::STATE)?;
+        job.strip_suffix('/')?.parse().ok()
+    }
+}
+
+impl fmt::Display for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.event_id, self.id)
+    }
+}
+
+/// A text that does not name a job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a job; write <event>/<id>, as `submit` prints it")]
+pub struct NotAJob(String);
+
+impl FromStr for JobKey {
+    type Err = NotAJob;
+
+    fn from_str(text: &str) -> Result<Self, NotAJob> {
+        let is_id = |id: &str| {
+            id.len() == 2 * ID_BYTES
+                && id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        };
+        match text.split_once('/') {
+            Some((event_id, id)) if is_event_id(event_id) && is_id(id) => Ok(Self {
+                event_id: event_id.to_owned(),
+                id: id.to_owned(),
+            }),
+            _ => Err(NotAJob(text.escape_debug().to_string())),
+        }
+    }
+}
+
+impl Serialize for JobKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for JobKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Defaults, HostRules, Manifest};
+
+    /// Vectors that every implementation of the id must reproduce.
+    #[test]
+    fn ids_are_as_in_the_shared_vectors() {
+        let vectors: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../../tests/data/job-ids.json")).unwrap();
+        for vector in vectors {
+            let defaults = Defaults {
+                event_id: vector["event_id"].as_str().map(str::to_owned),
+                ..Defaults::default()
+            };
+            let text = match &vector["manifest"] {
+                serde_json::Value::String(lines) => lines.clone(),
+                json => json.to_string(),
+            };
+            let hosts = HostRules::anything();
+            let (manifest, given) =
+                Manifest::parse_given(text.as_bytes(), &defaults, &hosts).unwrap();
+            let canonical = String::from_utf8(given.canonical_json()).unwrap();
+            assert_eq!(canonical, vector["canonical"], "{}", vector["about"]);
+            let job = JobKey::of(&manifest.event_id, &given);
+            assert_eq!(job.to_string(), vector["job"], "{}", vector["about"]);
+        }
+    }
+
+    #[test]
+    fn keys_are_read_back() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let job: JobKey = format!("smith/{id}").parse().unwrap();
+        assert_eq!(job.to_string(), format!("smith/{id}"));
+        assert_eq!(job.state(), format!("jobs/smith/{id}/state.json"));
+        assert_eq!(job.archives("5ec"), format!("archives/smith/{id}-5ec/"));
+        assert_eq!(Layout::job_of_state(&job.state()), Some(job.clone()));
+        assert_eq!(Layout::job_of_state(&job.manifest()), None);
+        for bad in [
+            "",
+            "smith",
+            "smith/",
+            "/x",
+            "smith/xyz",
+            &format!("../{id}"),
+            &format!("a/b/{id}"),
+            &format!("smith/{}", id.to_uppercase()),
+        ] {
+            assert!(bad.parse::<JobKey>().is_err(), "{bad}");
+        }
+    }
+}

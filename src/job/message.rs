@@ -1,0 +1,101 @@
+//! What the queue carries: which job to do. Small always, whatever the manifest's size.
+
+use serde::{Deserialize, Serialize};
+
+use super::JobKey;
+
+/// The version of messages that this program writes.
+const VERSION: u32 = 1;
+
+/// A message of the job queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    version: u32,
+    /// The job.
+    pub job: JobKey,
+    /// One volume of it; the whole job if `None`.
+    pub volume: Option<u32>,
+}
+
+/// Why a message cannot be acted on, now or later.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// It is something else.
+    #[error("the message is not one of ours: {0}")]
+    Unreadable(#[source] serde_json::Error),
+    /// A newer program wrote it.
+    #[error("the message has version {0}, which this program does not know; update it")]
+    Version(u64),
+}
+
+impl Message {
+    /// Asks for a whole job.
+    pub fn new(job: JobKey) -> Self {
+        Self {
+            version: VERSION,
+            job,
+            volume: None,
+        }
+    }
+
+    /// The text that is sent.
+    pub fn to_body(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers only")
+    }
+
+    /// Reads a message. Fields that are not known are left aside, the version is not.
+    ///
+    /// # Errors
+    /// If it is not one, or of another version.
+    pub fn from_body(body: &str) -> Result<Self, MessageError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        #[derive(Deserialize)]
+        struct Body {
+            job: JobKey,
+            volume: Option<u32>,
+        }
+        let Versioned { version } = serde_json::from_str(body).map_err(MessageError::Unreadable)?;
+        if version != u64::from(VERSION) {
+            return Err(MessageError::Version(version));
+        }
+        let Body { job, volume } = serde_json::from_str(body).map_err(MessageError::Unreadable)?;
+        Ok(Self {
+            version: VERSION,
+            job,
+            volume,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two programs of possibly different versions speak by this.
+    #[test]
+    fn the_first_version_stays_readable() {
+        let body = r#"{"version":1,"job":"smith/0123456789abcdef0123456789abcdef","volume":null}"#;
+        let message = Message::from_body(body).unwrap();
+        assert_eq!(message.to_body(), body);
+        assert_eq!(message, Message::new(message.job.clone()));
+    }
+
+    #[test]
+    fn what_is_not_a_message_says_why() {
+        let job = r#""job":"smith/0123456789abcdef0123456789abcdef""#;
+        let errors: Vec<String> = [
+            "hello".to_owned(),
+            "{}".to_owned(),
+            format!("{{\"version\":2,{job}}}"),
+            r#"{"version":1}"#.to_owned(),
+            r#"{"version":1,"job":"../../etc"}"#.to_owned(),
+        ]
+        .iter()
+        .map(|body| Message::from_body(body).unwrap_err().to_string())
+        .collect();
+        insta::assert_snapshot!(errors.join("\n"));
+    }
+}

@@ -1,0 +1,451 @@
+//! How a job is: the one place that answers.
+//!
+//! Everybody who changes a state does so by a conditional write over the version that they read.
+//! The container that works on a job holds its [`Lease`] and renews it with every write; when it
+//! is lost, the lease runs out and the next one takes over.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::JobKey;
+use crate::plan::Missing;
+
+/// The version of states that this program writes.
+const VERSION: u32 = 1;
+/// Attempts that are remembered; earlier ones are only counted.
+const ATTEMPTS_KEPT: usize = 10;
+/// Missing photos that are named; the note in the archive has all.
+const MISSING_KEPT: usize = 1000;
+
+/// How a job is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    version: u32,
+    /// The job.
+    pub job: JobKey,
+    /// What is going on.
+    pub status: Status,
+    /// Whether the queue has confirmed the message that asks for this job.
+    pub sent: bool,
+    /// When it was handed in for the first time.
+    pub created_at: Timestamp,
+    /// When it was last put into the queue.
+    pub queued_at: Timestamp,
+    /// When this was written.
+    pub updated_at: Timestamp,
+    /// Photos that the manifest names.
+    pub photos: usize,
+    /// Makes the keys of the archives such that nobody can guess them.
+    pub secret: String,
+    /// Who works on it.
+    #[serde(default)]
+    pub lease: Option<Lease>,
+    /// How far it is.
+    #[serde(default)]
+    pub progress: Transferred,
+    /// How long what took.
+    #[serde(default)]
+    pub timings: Timings,
+    /// Attempts so far.
+    #[serde(default)]
+    pub attempt_count: u32,
+    /// The last ones.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
+    /// Attempts since it was queued that failed in a way that may pass.
+    #[serde(default)]
+    pub failures: u32,
+    /// The finished archives, in order.
+    #[serde(default)]
+    pub archives: Vec<StateArchive>,
+    /// Photos that are not in them.
+    #[serde(default)]
+    pub missing_count: usize,
+    /// The first of these.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
+    /// Why it failed.
+    #[serde(default)]
+    pub error: Option<StateError>,
+}
+
+/// What is going on with a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It waits for a container.
+    Queued,
+    /// Its photos are being looked at.
+    Probing,
+    /// Its photos are on their way into the archives.
+    Transferring,
+    /// Its archives are complete, and whoever wants to know is being told.
+    Delivering,
+    /// All is done.
+    Done,
+    /// It failed for good.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status, in order.
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Probing,
+        Self::Transferring,
+        Self::Delivering,
+        Self::Done,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// Whether nothing more happens by itself.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+
+    /// Its name, as in the JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Probing => "probing",
+            Self::Transferring => "transferring",
+            Self::Delivering => "delivering",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The right of one container to work on a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Until when, unless it is renewed.
+    pub until: Timestamp,
+}
+
+/// A container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Tells it from every other.
+    pub id: String,
+    /// Its job's id at AWS Batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_job_id: Option<String>,
+    /// Which of that job's attempts it is, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_attempt: Option<u32>,
+    /// Its stream in CloudWatch Logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_stream: Option<String>,
+}
+
+/// Counters of the attempt that runs or ran last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transferred {
+    /// Photos that were looked at.
+    pub photos_probed: u64,
+    /// Photos that have arrived.
+    pub photos_done: u64,
+    /// Photos in the archives.
+    pub photos_total: u64,
+    /// Bytes that have arrived.
+    pub bytes_done: u64,
+    /// Bytes of all archives.
+    pub bytes_total: u64,
+}
+
+/// How long what took, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// From being queued until an attempt began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queued_seconds: Option<f64>,
+    /// Looking at the photos.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probing_seconds: Option<f64>,
+    /// Moving them, checks included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transferring_seconds: Option<f64>,
+}
+
+/// One container's work on a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Whose it is.
+    pub owner: Owner,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; absent while it goes on, and where it was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// How it ended, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+}
+
+/// One finished archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateArchive {
+    /// Its file name.
+    pub name: String,
+    /// Its key in the bucket.
+    pub key: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Photos in it.
+    pub photos: usize,
+}
+
+/// Why a job failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateError {
+    /// In words.
+    pub message: String,
+    /// The exit code that stands for it.
+    pub exit_code: u8,
+}
+
+/// Why a state cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StateFormatError {
+    /// It is something else.
+    #[error("it is not a job's state")]
+    Unreadable(#[source] serde_json::Error),
+    /// A newer program wrote it.
+    #[error("it has version {0}, which this program does not know; update it")]
+    Version(u32),
+}
+
+impl State {
+    /// A job that was just handed in. `secret` is a random text for the keys of its archives.
+    pub fn queued(job: JobKey, photos: usize, secret: String, now: Timestamp) -> Self {
+        Self {
+            version: VERSION,
+            job,
+            status: Status::Queued,
+            sent: false,
+            created_at: now,
+            queued_at: now,
+            updated_at: now,
+            photos,
+            secret,
+            lease: None,
+            progress: Transferred::default(),
+            timings: Timings::default(),
+            attempt_count: 0,
+            attempts: Vec::new(),
+            failures: 0,
+            archives: Vec::new(),
+            missing_count: 0,
+            missing: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// Reads a state.
+    ///
+    /// # Errors
+    /// If it is not one, or of another version.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, StateFormatError> {
+        let state: Self = serde_json::from_slice(bytes).map_err(StateFormatError::Unreadable)?;
+        match state.version {
+            VERSION => Ok(state),
+            version => Err(StateFormatError::Version(version)),
+        }
+    }
+
+    /// The text that is written.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("texts and numbers only")
+    }
+
+    /// The folder of its archives in the bucket.
+    pub fn archive_folder(&self) -> String {
+        self.job.archives(&self.secret)
+    }
+
+    /// Until when another container's lease holds, if it does at `now`.
+    pub fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let lease = self.lease.as_ref()?;
+        (!self.status.is_final() && lease.until > now).then_some(lease.until)
+    }
+
+    /// Whether the lease is this container's.
+    pub fn is_held_by(&self, owner: &Owner) -> bool {
+        (self.lease.as_ref()).is_some_and(|lease| lease.owner.id == owner.id)
+    }
+
+    /// Puts it into the queue again, to be done from the start. Its archives stay until there are
+    /// new ones.
+    pub fn queue_again(&mut self, now: Timestamp) {
+        self.status = Status::Queued;
+        self.sent = false;
+        self.queued_at = now;
+        self.lease = None;
+        self.failures = 0;
+        self.error = None;
+        self.missing_count = 0;
+        self.missing.clear();
+        self.progress = Transferred::default();
+        self.timings = Timings::default();
+    }
+
+    /// Begins an attempt.
+    pub fn begin(&mut self, owner: &Owner, now: Timestamp, lease: Duration) {
+        self.status = Status::Probing;
+        self.sent = true;
+        self.progress = Transferred::default();
+        self.timings = Timings {
+            queued_seconds: Some(seconds_between(self.queued_at, now)),
+            ..Timings::default()
+        };
+        self.attempt_count += 1;
+        self.attempts.push(Attempt {
+            number: self.attempt_count,
+            owner: owner.clone(),
+            started_at: now,
+            ended_at: None,
+            outcome: None,
+        });
+        if self.attempts.len() > ATTEMPTS_KEPT {
+            self.attempts.remove(0);
+        }
+        self.lease = Some(Lease {
+            owner: owner.clone(),
+            until: now,
+        });
+        self.renew(now, lease);
+    }
+
+    /// Renews the lease.
+    pub fn renew(&mut self, now: Timestamp, lease: Duration) {
+        if let Some(held) = &mut self.lease {
+            held.until = now.saturating_add(lease).unwrap_or(Timestamp::MAX);
+        }
+    }
+
+    /// Ends the attempt that runs, and gives the lease back.
+    pub fn end(&mut self, status: Status, outcome: impl Into<String>, now: Timestamp) {
+        self.status = status;
+        self.lease = None;
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.ended_at = Some(now);
+            attempt.outcome = Some(outcome.into());
+        }
+    }
+
+    /// Notes missing photos: all are counted, the first are named.
+    pub fn note_missing(&mut self, missing: &[Missing]) {
+        self.missing_count = missing.len();
+        self.missing = missing.iter().take(MISSING_KEPT).cloned().collect();
+    }
+}
+
+/// Seconds from one time to a later one; zero where clocks differ.
+pub fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::EntryName;
+    use crate::plan::MissingReason;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_780_000_000 + second).unwrap()
+    }
+
+    fn state() -> State {
+        let job = "smith/0123456789abcdef0123456789abcdef".parse().unwrap();
+        State::queued(job, 3, "5ec2e7".to_owned(), at(0))
+    }
+
+    fn owner(id: &str) -> Owner {
+        Owner {
+            id: id.to_owned(),
+            batch_job_id: Some("b-1".to_owned()),
+            batch_attempt: Some(1),
+            log_stream: None,
+        }
+    }
+
+    /// Two programs of possibly different versions speak by this.
+    #[test]
+    fn the_first_version_stays_readable() {
+        let mut state = state();
+        state.begin(&owner("c1"), at(2), Duration::from_secs(30));
+        state.note_missing(&[Missing {
+            photo: 1,
+            name: EntryName::sanitize("a.jpg").unwrap(),
+            reason: MissingReason::NotFound,
+        }]);
+        state.archives.push(StateArchive {
+            name: "smith.zip".to_owned(),
+            key: "archives/smith.zip".to_owned(),
+            bytes: 10,
+            photos: 2,
+        });
+        state.end(Status::Done, "done", at(5));
+        let json = String::from_utf8(state.to_json()).unwrap();
+        insta::assert_snapshot!(json);
+        assert_eq!(State::from_json(json.as_bytes()).unwrap(), state);
+    }
+
+    #[test]
+    fn a_lease_holds_until_it_runs_out_or_is_given_back() {
+        let mut state = state();
+        assert_eq!(state.held_until(at(1)), None);
+        state.begin(&owner("c1"), at(1), Duration::from_secs(30));
+        assert!(state.is_held_by(&owner("c1")));
+        assert!(!state.is_held_by(&owner("c2")));
+        assert_eq!(state.held_until(at(30)), Some(at(31)));
+        assert_eq!(state.held_until(at(31)), None);
+        state.renew(at(20), Duration::from_secs(30));
+        assert_eq!(state.held_until(at(31)), Some(at(50)));
+        state.end(Status::Queued, "interrupted", at(21));
+        assert_eq!(state.held_until(at(22)), None);
+    }
+
+    #[test]
+    fn attempts_are_counted_and_the_last_ones_kept() {
+        let mut state = state();
+        for second in 0..15 {
+            state.begin(&owner("c"), at(second), Duration::from_secs(30));
+            state.end(Status::Queued, "interrupted", at(second));
+        }
+        assert_eq!(
+            (state.attempt_count, state.attempts.len()),
+            (15, ATTEMPTS_KEPT)
+        );
+        assert_eq!(state.attempts[0].number, 6);
+        state.queue_again(at(20));
+        assert_eq!((state.attempt_count, state.sent), (15, false));
+    }
+
+    #[test]
+    fn versions_that_are_not_known_are_refused() {
+        let mut json: serde_json::Value = serde_json::from_slice(&state().to_json()).unwrap();
+        json["version"] = 2.into();
+        let error = State::from_json(json.to_string().as_bytes()).unwrap_err();
+        assert!(matches!(error, StateFormatError::Version(2)));
+        assert!(State::from_json(b"{}").is_err());
+    }
+}

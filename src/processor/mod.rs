@@ -1,0 +1,201 @@
+//! What a container does: drain the job queue, one job at a time at full bandwidth.
+//!
+//! [`drain`] receives messages until there are none. [`work`] deals with one: reads manifest and state,
+//! claims the job, runs the engine. [`outcome`] records what came of it. [`claim`] is the right to
+//! do so: the state's lease, renewed with every write, and the message, hidden again and again.
+//! The queue owns the repetition of work; a container that stops gives its message back at once,
+//! one that dies loses it after the visibility timeout. Everything here may happen twice, and it
+//! would do no harm: keys and bytes are the same, and a final state is not worked on again.
+
+mod claim;
+pub mod metrics;
+mod outcome;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::work::Next;
+use crate::bucket::{Bucket, BucketError};
+use crate::clock::Clock;
+use crate::engine::EngineOptions;
+use crate::job::Owner;
+use crate::manifest::HostRules;
+use crate::queue::{Queue, QueueError};
+use crate::sink::ArchiveStore;
+use crate::source::PhotoSource;
+
+/// Jobs whose outcome may be waiting to be recorded while the next one runs: a state is written
+/// at most once a second, which tiny jobs need not wait for.
+const MAX_FINISHING: usize = 8;
+/// How long recording may take once somebody asked to stop: Batch kills 30 s after it asks.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How jobs are done.
+#[derive(Debug, Clone)]
+pub struct WorkOptions {
+    /// How long a message stays hidden unless it is hidden again.
+    pub visibility_timeout: Duration,
+    /// How long an empty queue is watched.
+    pub wait: Duration,
+    /// Attempts before a job that fails in a way that may pass is given up.
+    pub attempts: u32,
+    /// Pause before the second attempt; doubled for each one after that.
+    pub retry_delay: Duration,
+    /// How the engine goes about it.
+    pub engine: EngineOptions,
+    /// Which hosts a manifest may name.
+    pub hosts: HostRules,
+}
+
+/// A container at work: its ports, and who it is.
+pub struct Worker<B, Q, A, S> {
+    /// Manifests and states.
+    pub bucket: Arc<B>,
+    /// What is to be done.
+    pub queue: Q,
+    /// Where archives go.
+    pub archives: A,
+    /// Where photos come from.
+    pub source: Arc<S>,
+    /// Who this is.
+    pub owner: Owner,
+    /// How jobs are done.
+    pub options: WorkOptions,
+    /// What time it is.
+    pub clock: Clock,
+    /// Takes a line of metrics in CloudWatch's Embedded Metric Format.
+    pub metrics: fn(&str),
+}
+
+impl<B, Q, A, S> std::fmt::Debug for Worker<B, Q, A, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a container did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Jobs that were carried out.
+    pub done: u32,
+    /// Jobs that failed for good.
+    pub failed: u32,
+    /// Attempts that failed and come back, and messages that nobody can deal with.
+    pub put_aside: u32,
+    /// Somebody asked to stop before the queue was empty.
+    pub interrupted: bool,
+}
+
+/// Why a container cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DrainError {
+    /// The queue is out of reach.
+    #[error("the job queue cannot be used")]
+    Queue(#[from] QueueError),
+    /// The bucket is out of reach.
+    #[error("the bucket cannot be used")]
+    Bucket(#[from] BucketError),
+    /// The settings do for no job.
+    #[error("no job can be done with these settings: {0}")]
+    Settings(String),
+}
+
+/// Does what the queue says until it is empty or somebody asks to stop.
+///
+/// # Errors
+/// If the queue or the bucket cannot be used. The message at hand is given back.
+pub async fn drain<B, Q, A, S>(
+    worker: Arc<Worker<B, Q, A, S>>,
+    cancel: &CancellationToken,
+) -> Result<Drained, DrainError>
+where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    let mut drained = Drained::default();
+    let mut finishing = JoinSet::new();
+    // Messages that were put off come back by then; who else would be there to take them?
+    let mut stay_until = Instant::now();
+    let outcome = loop {
+        if cancel.is_cancelled() {
+            drained.interrupted = true;
+            break Ok(());
+        }
+        let options = &worker.options;
+        let receiving = worker
+            .queue
+            .receive(options.wait, options.visibility_timeout);
+        let received = tokio::select! {
+            () = cancel.cancelled() => continue,
+            received = receiving => received,
+        };
+        let delivery = match received {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) if Instant::now() < stay_until => {
+                // Without long polling this would be a busy loop.
+                let _ = cancel
+                    .run_until_cancelled(tokio::time::sleep(Duration::from_millis(100)))
+                    .await;
+                continue;
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error.into()),
+        };
+        match work::work(&worker, delivery, cancel).await {
+            Ok(Next::Finish(finish)) => {
+                finishing.spawn(finish);
+                while finishing.len() > MAX_FINISHING {
+                    note(&mut drained, finishing.join_next().await);
+                }
+            }
+            Ok(Next::PutAside { back_in }) => {
+                drained.put_aside += 1;
+                stay_until = stay_until.max(Instant::now() + back_in);
+            }
+            Ok(Next::Nothing) => {}
+            Err(error) => break Err(error),
+        }
+    };
+    let record = async {
+        while let Some(finished) = finishing.join_next().await {
+            note(&mut drained, Some(finished));
+        }
+    };
+    if cancel.is_cancelled() {
+        if tokio::time::timeout(GRACE, record).await.is_err() {
+            tracing::warn!(
+                "some outcomes could not be recorded in time; these jobs are done again"
+            );
+        }
+    } else {
+        record.await;
+    }
+    outcome.map(|()| drained)
+}
+
+/// How a job ended whose outcome was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finished {
+    Done,
+    Failed,
+    /// It is somebody else's now, or nobody's.
+    Gone,
+}
+
+fn note(drained: &mut Drained, finished: Option<Result<Finished, tokio::task::JoinError>>) {
+    match finished {
+        Some(Ok(Finished::Done)) => drained.done += 1,
+        Some(Ok(Finished::Failed)) => drained.failed += 1,
+        Some(Ok(Finished::Gone)) | None => {}
+        Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,446 @@
+//! What comes of an attempt, and how that is recorded.
+//!
+//! The state is written first, then the message is dealt with: whoever dies in between leaves a message
+//! that comes back and finds the job ended.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument as _;
+
+use super::claim::{Claim, Lost, transferred};
+use super::metrics::JobMetrics;
+use super::work::{Next, backoff};
+use super::{DrainError, Finished, Worker};
+use crate::bucket::Bucket;
+use crate::engine::{EngineError, Phase, Progress, Report, peak_memory_bytes};
+use crate::exit_code::ExitCode;
+use crate::job::{JobKey, StateArchive, StateError, Status};
+use crate::plan::Missing;
+use crate::queue::{Delivery, Queue};
+use crate::sink::ArchiveStore;
+use crate::source::PhotoSource;
+
+/// Bytes of an error that are kept.
+const MAX_ERROR_BYTES: usize = 4000;
+
+/// How an attempt ended.
+pub(super) enum Verdict {
+    Done(Box<Report>),
+    /// It would fail every time.
+    Failed {
+        message: String,
+        code: ExitCode,
+        missing: Vec<Missing>,
+    },
+    /// Another attempt may work.
+    Retry(String),
+    /// Somebody asked the container to stop.
+    Interrupted,
+    /// No job can be done like this.
+    Unusable(String),
+}
+
+/// What was attempted, and what it took.
+pub(super) struct Attempted {
+    pub(super) job: JobKey,
+    /// Where its archives go.
+    pub(super) folder: String,
+    pub(super) seconds: f64,
+    pub(super) queued_seconds: f64,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Attempted {
+    /// The key of one of its archives.
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.folder)
+    }
+}
+
+pub(super) fn judge(outcome: Result<Report, EngineError>) -> Verdict {
+    let error = match outcome {
+        Ok(report) => return Verdict::Done(Box::new(report)),
+        Err(error) => error,
+    };
+    let code = ExitCode::from(&error);
+    let message = chain(&error);
+    match (error, code) {
+        (EngineError::Cancelled, _) => Verdict::Interrupted,
+        (EngineError::Missing { missing, .. }, _) => Verdict::Failed {
+            message,
+            code,
+            missing,
+        },
+        // Too little for this event, which does not keep others from being done.
+        (EngineError::BudgetTooSmall { .. } | EngineError::SpoolFull { .. }, _)
+        | (_, ExitCode::BadData) => Verdict::Failed {
+            message,
+            code,
+            missing: Vec::new(),
+        },
+        (_, ExitCode::Usage) => Verdict::Unusable(message),
+        _ => Verdict::Retry(message),
+    }
+}
+
+/// Records what came of an attempt.
+pub(super) async fn conclude<B, Q, A, S>(
+    worker: &Arc<Worker<B, Q, A, S>>,
+    delivery: &Delivery,
+    claim: Result<Claim<B>, Lost>,
+    verdict: Verdict,
+    attempted: Attempted,
+) -> Result<Next, DrainError>
+where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    let claim = match claim {
+        Ok(claim) => claim,
+        Err(lost) => {
+            if let (Lost::Cancelled, Verdict::Done(report)) = (&lost, &verdict) {
+                remove_archives(worker, report, &attempted).await;
+            }
+            return give_up(worker, delivery, &lost, &attempted).await;
+        }
+    };
+    match verdict {
+        Verdict::Done(report) => {
+            let finish = finish_done(
+                Arc::clone(worker),
+                delivery.clone(),
+                claim,
+                *report,
+                attempted,
+            );
+            Ok(Next::Finish(Box::pin(finish.in_current_span())))
+        }
+        Verdict::Failed {
+            message,
+            code,
+            missing,
+        } => {
+            let failure = FinalFailure {
+                message,
+                code,
+                missing,
+                bury: false,
+            };
+            let finish = finish_failed(
+                Arc::clone(worker),
+                delivery.clone(),
+                claim,
+                failure,
+                attempted,
+            );
+            Ok(Next::Finish(Box::pin(finish.in_current_span())))
+        }
+        Verdict::Retry(message) if claim.state.failures + 1 >= worker.options.attempts => {
+            let failure = FinalFailure {
+                message,
+                code: ExitCode::TryAgain,
+                missing: Vec::new(),
+                bury: true,
+            };
+            let finish = finish_failed(
+                Arc::clone(worker),
+                delivery.clone(),
+                claim,
+                failure,
+                attempted,
+            );
+            Ok(Next::Finish(Box::pin(finish.in_current_span())))
+        }
+        Verdict::Retry(message) => {
+            let failures = claim.state.failures + 1;
+            let pause = backoff(worker.options.retry_delay, failures);
+            tracing::warn!(
+                failures,
+                "the attempt failed; trying again in {} s: {message}",
+                pause.as_secs()
+            );
+            let requeued = put_back(claim, &message, true, &attempted).await;
+            measure(worker, "retried", &attempted, |_| {});
+            match requeued {
+                Ok(()) => {
+                    worker.queue.hide(delivery, pause).await?;
+                    Ok(Next::PutAside { back_in: pause })
+                }
+                Err(lost) => give_up(worker, delivery, &lost, &attempted).await,
+            }
+        }
+        Verdict::Interrupted => {
+            tracing::warn!("interrupted; giving `{}` back to the queue", attempted.job);
+            let requeued = put_back(claim, "interrupted", false, &attempted).await;
+            measure(worker, "interrupted", &attempted, |_| {});
+            if let Err(lost) = requeued {
+                return give_up(worker, delivery, &lost, &attempted).await;
+            }
+            worker.queue.hide(delivery, Duration::ZERO).await?;
+            Ok(Next::Nothing)
+        }
+        Verdict::Unusable(message) => {
+            // Whatever comes of this, the message is given back by the caller.
+            let _ = put_back(claim, &message, false, &attempted).await;
+            Err(DrainError::Settings(message))
+        }
+    }
+}
+
+/// Gives the lease back; the job waits in the queue again.
+async fn put_back<B: Bucket>(
+    mut claim: Claim<B>,
+    outcome: &str,
+    failed: bool,
+    attempted: &Attempted,
+) -> Result<(), Lost> {
+    let clock = claim.clock();
+    claim
+        .write(|state| {
+            state.end(Status::Queued, shorten(outcome), clock());
+            state.failures += u32::from(failed);
+            state.progress = transferred(&attempted.progress);
+        })
+        .await
+}
+
+/// The claim is no more, and with it what was done.
+async fn give_up<B, Q: Queue, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    delivery: &Delivery,
+    lost: &Lost,
+    attempted: &Attempted,
+) -> Result<Next, DrainError> {
+    match lost {
+        Lost::Cancelled => {
+            tracing::info!("`{}` was cancelled", attempted.job);
+            measure(worker, "cancelled", attempted, |_| {});
+            worker.queue.delete(delivery).await?;
+        }
+        Lost::Taken => {
+            // It has a message of its own, or this one comes back and finds it done.
+            tracing::warn!("another container has taken `{}` over", attempted.job);
+            measure(worker, "lost", attempted, |_| {});
+        }
+        Lost::Bucket(error) => {
+            tracing::error!("the outcome cannot be recorded: {}", chain(error));
+            measure(worker, "lost", attempted, |_| {});
+        }
+    }
+    Ok(Next::Nothing)
+}
+
+async fn finish_done<B, Q, A, S>(
+    worker: Arc<Worker<B, Q, A, S>>,
+    delivery: Delivery,
+    mut claim: Claim<B>,
+    report: Report,
+    attempted: Attempted,
+) -> Finished
+where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    let archives: Vec<StateArchive> = report
+        .archives
+        .iter()
+        .map(|archive| StateArchive {
+            key: attempted.key(&archive.name),
+            name: archive.name.clone(),
+            bytes: archive.bytes,
+            photos: archive.photos,
+        })
+        .collect();
+    let old = claim.state.archives.clone();
+    let clock = claim.clock();
+    let written = claim
+        .write(|state| {
+            state.end(Status::Done, "done", clock());
+            state.progress = transferred(&attempted.progress);
+            state.timings.probing_seconds = Some(report.probe_seconds);
+            state.timings.transferring_seconds = Some(report.seconds - report.probe_seconds);
+            state.archives.clone_from(&archives);
+            state.note_missing(&report.missing);
+            state.error = None;
+        })
+        .await;
+    if let Err(lost) = written {
+        if matches!(lost, Lost::Cancelled) {
+            remove_archives(&worker, &report, &attempted).await;
+        }
+        return gone(&worker, &delivery, &lost, &attempted).await;
+    }
+    for archive in old {
+        // An earlier result that was split differently.
+        let replaced = archives.iter().any(|new| new.key == archive.key);
+        if !replaced {
+            remove_archive(&worker, &archive.key).await;
+        }
+    }
+    forget(&worker, &delivery).await;
+    tracing::info!(
+        photos = report.photos,
+        missing = report.missing.len(),
+        size_bytes = report.bytes,
+        seconds = report.seconds,
+        probe_seconds = report.probe_seconds,
+        megabytes_per_second = report.megabytes_per_second,
+        retries = report.retries,
+        resumed = report.resumed,
+        restarts = report.restarts,
+        peak_connections = report.peak_connections,
+        peak_memory_bytes = report.peak_memory_bytes,
+        "finished `{}`",
+        attempted.job
+    );
+    measure(&worker, "done", &attempted, |metrics| {
+        metrics.bytes = report.bytes;
+        metrics.photos = report.photos;
+        metrics.missing = report.missing.len();
+        metrics.probing_seconds = report.probe_seconds;
+        metrics.transferring_seconds = report.seconds - report.probe_seconds;
+    });
+    Finished::Done
+}
+
+/// Why a job ends without archives.
+struct FinalFailure {
+    message: String,
+    code: ExitCode,
+    missing: Vec<Missing>,
+    /// Whether its message goes to the dead-letter queue, where somebody will see it.
+    bury: bool,
+}
+
+async fn finish_failed<B, Q, A, S>(
+    worker: Arc<Worker<B, Q, A, S>>,
+    delivery: Delivery,
+    mut claim: Claim<B>,
+    failure: FinalFailure,
+    attempted: Attempted,
+) -> Finished
+where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    let clock = claim.clock();
+    let written = claim
+        .write(|state| {
+            state.end(Status::Failed, shorten(&failure.message), clock());
+            state.failures += u32::from(failure.code == ExitCode::TryAgain);
+            state.progress = transferred(&attempted.progress);
+            state.note_missing(&failure.missing);
+            state.error = Some(StateError {
+                message: shorten(&failure.message),
+                exit_code: failure.code as u8,
+            });
+        })
+        .await;
+    if let Err(lost) = written {
+        return gone(&worker, &delivery, &lost, &attempted).await;
+    }
+    tracing::error!(
+        exit_code = failure.code as u8,
+        "`{}` failed: {}",
+        attempted.job,
+        failure.message
+    );
+    if failure.bury {
+        if let Err(error) = worker.queue.bury(&delivery, &failure.message).await {
+            tracing::error!("the message could not be moved to the dead-letter queue: {error}");
+            forget(&worker, &delivery).await;
+        }
+    } else {
+        forget(&worker, &delivery).await;
+    }
+    measure(&worker, "failed", &attempted, |metrics| {
+        metrics.missing = failure.missing.len();
+    });
+    Finished::Failed
+}
+
+async fn gone<B, Q: Queue, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    delivery: &Delivery,
+    lost: &Lost,
+    attempted: &Attempted,
+) -> Finished {
+    if let Err(error) = give_up(worker, delivery, lost, attempted).await {
+        tracing::warn!("the message could not be removed: {}", chain(&error));
+    }
+    Finished::Gone
+}
+
+/// Deletes a message whose job has ended. If that fails it comes back, and the job is found ended.
+async fn forget<B, Q: Queue, A, S>(worker: &Worker<B, Q, A, S>, delivery: &Delivery) {
+    if let Err(error) = worker.queue.delete(delivery).await {
+        tracing::warn!("the message could not be removed: {}", chain(&error));
+    }
+}
+
+/// Nobody wants these any more.
+async fn remove_archives<B, Q, A: ArchiveStore, S>(
+    worker: &Worker<B, Q, A, S>,
+    report: &Report,
+    attempted: &Attempted,
+) {
+    tracing::info!(
+        "removing the archives of `{}`, which was cancelled meanwhile",
+        attempted.job
+    );
+    for archive in &report.archives {
+        remove_archive(worker, &attempted.key(&archive.name)).await;
+    }
+}
+
+async fn remove_archive<B, Q, A: ArchiveStore, S>(worker: &Worker<B, Q, A, S>, key: &str) {
+    if let Err(error) = worker.archives.remove(key).await {
+        tracing::warn!("`{key}` could not be removed: {}", chain(&error));
+    }
+}
+
+fn measure<B, Q, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    outcome: &'static str,
+    attempted: &Attempted,
+    more: impl FnOnce(&mut JobMetrics),
+) {
+    let progress = &attempted.progress;
+    let moved = progress.phase() != Phase::Probing;
+    let mut metrics = JobMetrics {
+        job: attempted.job.to_string(),
+        outcome,
+        retries: progress.retries.get(),
+        restarts: progress.restarts.get(),
+        queued_seconds: attempted.queued_seconds,
+        probing_seconds: if moved { 0.0 } else { attempted.seconds },
+        peak_memory_bytes: peak_memory_bytes().unwrap_or_default(),
+        ..JobMetrics::default()
+    };
+    more(&mut metrics);
+    (worker.metrics)(&metrics.to_line((worker.clock)()));
+}
+
+/// An error with its causes, on one line.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn shorten(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_ERROR_BYTES)].to_owned()
+}

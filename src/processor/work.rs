@@ -1,0 +1,251 @@
+//! One message: which job it asks for, whether that is to be done, doing it, and what comes of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::claim::{Claim, Heartbeat, lease};
+use super::outcome::{Attempted, Verdict, chain, conclude, judge};
+use super::{DrainError, Finished, Worker};
+use crate::bucket::Bucket;
+use crate::clock::new_secret;
+use crate::engine::{self, Progress};
+use crate::exit_code::ExitCode;
+use crate::job::{Message, State};
+use crate::manifest::{Defaults, Manifest};
+use crate::queue::{Delivery, Queue};
+use crate::sink::ArchiveStore;
+use crate::source::PhotoSource;
+
+/// The longest time that a message is put off.
+const MAX_PUT_OFF: Duration = Duration::from_mins(15);
+/// How often a claim is tried while others change the state.
+const MAX_CLAIMS: u32 = 5;
+
+/// What to do after a message.
+pub(super) enum Next {
+    /// Record the outcome, which need not hold up the next job.
+    Finish(Pin<Box<dyn Future<Output = Finished> + Send>>),
+    /// The message comes back by itself.
+    PutAside {
+        /// After how long.
+        back_in: Duration,
+    },
+    /// The message is gone.
+    Nothing,
+}
+
+/// Deals with one message.
+pub(super) async fn work<B, Q, A, S>(
+    worker: &Arc<Worker<B, Q, A, S>>,
+    delivery: Delivery,
+    cancel: &CancellationToken,
+) -> Result<Next, DrainError>
+where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    let message = match Message::from_body(&delivery.body) {
+        Ok(message) => message,
+        Err(error) => return bury(worker, &delivery, &chain(&error)).await,
+    };
+    let span = tracing::info_span!("job", job.id = %message.job, event.id = message.job.event_id());
+    let outcome = begin(worker, &delivery, &message, cancel)
+        .instrument(span)
+        .await;
+    if outcome.is_err() {
+        // Nobody should have to wait for a container that cannot work.
+        let _ = worker.queue.hide(&delivery, Duration::ZERO).await;
+    }
+    outcome
+}
+
+/// Puts a message aside that nobody can ever deal with.
+async fn bury<B, Q: Queue, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    delivery: &Delivery,
+    reason: &str,
+) -> Result<Next, DrainError> {
+    tracing::error!("a message goes to the dead-letter queue: {reason}");
+    worker.queue.bury(delivery, reason).await?;
+    Ok(Next::PutAside {
+        back_in: Duration::ZERO,
+    })
+}
+
+/// Finds out whether the job is to be done, claims it, and does it.
+async fn begin<B, Q, A, S>(
+    worker: &Arc<Worker<B, Q, A, S>>,
+    delivery: &Delivery,
+    message: &Message,
+    cancel: &CancellationToken,
+) -> Result<Next, DrainError>
+where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    let job = &message.job;
+    if message.volume.is_some() {
+        let reason =
+            format!("it asks for a single volume of {job}, which this program does not do");
+        return bury(worker, delivery, &reason).await;
+    }
+    for _ in 0..MAX_CLAIMS {
+        let (manifest_key, state_key) = (job.manifest(), job.state());
+        let (asked, known) = tokio::try_join!(
+            worker.bucket.get(&manifest_key),
+            worker.bucket.get(&state_key)
+        )?;
+        let Some(asked) = asked else {
+            return bury(worker, delivery, &format!("there is no `{manifest_key}`")).await;
+        };
+        let now = (worker.clock)();
+        let manifest = parse(&asked.bytes, worker);
+        let (state, version) = match known {
+            Some(object) => match State::from_json(&object.bytes) {
+                Ok(state) => (state, Some(object.version)),
+                Err(error) => {
+                    let reason = format!("`{state_key}` cannot be read: {}", chain(&error));
+                    return bury(worker, delivery, &reason).await;
+                }
+            },
+            // Faster than the one who handed it in.
+            None => {
+                let photos = manifest
+                    .as_ref()
+                    .map_or(0, |manifest| manifest.photos.len());
+                (State::queued(job.clone(), photos, new_secret(), now), None)
+            }
+        };
+        if state.status.is_final() {
+            tracing::debug!("`{job}` is {} already", state.status);
+            worker.queue.delete(delivery).await?;
+            return Ok(Next::Nothing);
+        }
+        if let Some(until) = state.held_until(now) {
+            return somebody_elses(worker, delivery, until.duration_since(now).unsigned_abs())
+                .await;
+        }
+        if let Some(claim) = Claim::take(worker, state, version).await? {
+            return carry_out(worker, delivery, claim, manifest, cancel).await;
+        }
+    }
+    // Somebody is very busy with it.
+    somebody_elses(worker, delivery, lease(worker.options.visibility_timeout)).await
+}
+
+fn parse<B, Q, A, S>(bytes: &[u8], worker: &Worker<B, Q, A, S>) -> Result<Manifest, String> {
+    Manifest::parse(bytes, &Defaults::default(), &worker.options.hosts)
+        .map_err(|violations| violations.to_string())
+}
+
+/// Another container works on this. The message stays, in case that one dies; if it does not, it
+/// will be found to be done. It is put off longer each time, so that it does not run out of receives.
+async fn somebody_elses<B, Q: Queue, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    delivery: &Delivery,
+    lease_left: Duration,
+) -> Result<Next, DrainError> {
+    let pause = backoff(worker.options.visibility_timeout, delivery.receive_count);
+    let pause = pause.max(lease_left);
+    tracing::debug!(
+        "another container works on it; looking again in {} s",
+        pause.as_secs()
+    );
+    worker.queue.hide(delivery, pause).await?;
+    Ok(Next::PutAside {
+        // Whoever works on it has a message of their own.
+        back_in: Duration::ZERO,
+    })
+}
+
+/// A pause that doubles with every time but the first.
+pub(super) fn backoff(pause: Duration, times: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(times.saturating_sub(1).min(16));
+    pause.saturating_mul(factor).min(MAX_PUT_OFF)
+}
+
+async fn carry_out<B, Q, A, S>(
+    worker: &Arc<Worker<B, Q, A, S>>,
+    delivery: &Delivery,
+    claim: Claim<B>,
+    manifest: Result<Manifest, String>,
+    cancel: &CancellationToken,
+) -> Result<Next, DrainError>
+where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    let job = claim.state.job.clone();
+    let folder = claim.state.archive_folder();
+    let queued_seconds = claim.state.timings.queued_seconds.unwrap_or_default();
+    tracing::info!(
+        attempt = claim.state.attempt_count,
+        queued_seconds,
+        photos = claim.state.photos,
+        "began `{job}`"
+    );
+    let progress = Arc::new(Progress::default());
+    let stop = cancel.child_token();
+    let heartbeat = Heartbeat::start(
+        worker,
+        claim,
+        delivery.clone(),
+        Arc::clone(&progress),
+        stop.clone(),
+    );
+    let started = Instant::now();
+    let verdict = match manifest {
+        Ok(manifest) => {
+            let sink = worker.archives.folder(&folder);
+            let run = engine::run(
+                Arc::new(manifest),
+                Arc::clone(&worker.source),
+                &sink,
+                &worker.options.engine,
+                Arc::clone(&progress),
+                &stop,
+            );
+            judge(run.await)
+        }
+        Err(message) => Verdict::Failed {
+            message,
+            code: ExitCode::BadData,
+            missing: Vec::new(),
+        },
+    };
+    let attempted = Attempted {
+        job,
+        folder,
+        seconds: started.elapsed().as_secs_f64(),
+        queued_seconds,
+        progress,
+    };
+    let claim = heartbeat.stop().await;
+    conclude(worker, delivery, claim, verdict, attempted).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_limit() {
+        let pause = Duration::from_secs(15);
+        let pauses: Vec<u64> = (0..9)
+            .map(|times| backoff(pause, times).as_secs())
+            .collect();
+        assert_eq!(pauses, [15, 15, 30, 60, 120, 240, 480, 900, 900]);
+        assert_eq!(backoff(pause, u32::MAX), MAX_PUT_OFF);
+    }
+}

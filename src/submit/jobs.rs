@@ -1,0 +1,273 @@
+//! Jobs that were handed in: how they are, calling them off, doing them again.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde::Serialize;
+
+use super::{SubmitError, Submitted, Submitter};
+use crate::bucket::Bucket;
+use crate::compute::Compute;
+use crate::job::{JobKey, Layout, Message, State, Status};
+use crate::manifest::{Defaults, HostRules, Manifest};
+use crate::queue::Queue;
+use crate::sink::ArchiveStore;
+
+/// States that are read at once.
+const READERS: usize = 32;
+/// How long a dead letter stays hidden while it is dealt with; those that are left come back then.
+const LOOKED_AT: Duration = Duration::from_mins(1);
+/// The most dead letters that are looked at in one go.
+const MAX_DEAD_LETTERS: usize = 10_000;
+
+/// A job's state, with links to its archives.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The state.
+    #[serde(flatten)]
+    pub state: State,
+    /// Where that is.
+    pub state_url: String,
+    /// The stream in CloudWatch Logs of the container that works or worked on it last.
+    pub log_stream: Option<String>,
+    /// Links to the archives, in order, valid from now on.
+    pub links: Vec<String>,
+    /// The container that had it is gone, and none has taken over yet.
+    pub lost: bool,
+}
+
+/// What came of one dead letter.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeadLetter {
+    /// The job, if it asks for one.
+    pub job: Option<JobKey>,
+    /// Whether it was put back into the queue.
+    pub sent_again: bool,
+    /// What was done, or why not.
+    pub what: String,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those of this event.
+    pub event_id: Option<String>,
+    /// Those with this status.
+    pub status: Option<Status>,
+}
+
+impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
+    /// The job that `text` names: by event and id, or by the event, if that has but one.
+    ///
+    /// # Errors
+    /// If there is none, or several.
+    pub async fn find(&self, text: &str) -> Result<JobKey, SubmitError> {
+        if let Ok(job) = text.parse::<JobKey>() {
+            return Ok(job);
+        }
+        if !crate::manifest::is_event_id(text) {
+            return Err(SubmitError::NoJob(text.escape_debug().to_string()));
+        }
+        let filter = Filter {
+            event_id: Some(text.to_owned()),
+            status: None,
+        };
+        let mut states = self.list(&filter).await?;
+        match states.len() {
+            0 => Err(SubmitError::NoJob(text.to_owned())),
+            1 => Ok(states.remove(0).job),
+            _ => Err(SubmitError::SeveralJobs {
+                event: text.to_owned(),
+                jobs: (states.iter())
+                    .map(|state| format!("{}  {}", state.job, state.status))
+                    .collect(),
+            }),
+        }
+    }
+
+    /// A job's state.
+    ///
+    /// # Errors
+    /// If there is no such job.
+    pub async fn state(&self, job: &JobKey) -> Result<State, SubmitError> {
+        match self.read_state(job).await? {
+            Some((state, _)) => Ok(state),
+            None => Err(SubmitError::NoJob(job.to_string())),
+        }
+    }
+
+    /// Everything about a job.
+    ///
+    /// # Errors
+    /// If there is no such job.
+    pub async fn report(&self, job: &JobKey, links: Duration) -> Result<Report, SubmitError> {
+        let state = self.state(job).await?;
+        let owner = state.attempts.last().map(|attempt| &attempt.owner);
+        let mut log_stream = owner.and_then(|owner| owner.log_stream.clone());
+        if let (None, Some(id)) = (&log_stream, owner.and_then(|o| o.batch_job_id.as_ref())) {
+            // Batch forgets jobs after a week, and the rest is worth telling without it.
+            log_stream = match self.compute.describe(id).await {
+                Ok(container) => container.and_then(|container| container.log_stream),
+                Err(error) => {
+                    tracing::warn!("the log stream is not known: {error}");
+                    None
+                }
+            };
+        }
+        let mut urls = Vec::new();
+        for archive in &state.archives {
+            urls.push(self.archives.link(&archive.key, links).await?);
+        }
+        let at_work = !state.status.is_final() && state.status != Status::Queued;
+        Ok(Report {
+            state_url: super::url(&self.bucket_name, &job.state()),
+            log_stream,
+            links: urls,
+            lost: at_work && state.held_until((self.clock)()).is_none(),
+            state,
+        })
+    }
+
+    /// Jobs, the last one first.
+    ///
+    /// # Errors
+    /// If the bucket cannot be read. A state that is not one is left out, with a warning.
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<State>, SubmitError> {
+        let prefix = match &filter.event_id {
+            Some(event_id) => Layout::event(event_id),
+            None => Layout::JOBS.to_owned(),
+        };
+        let keys = self.bucket.list(&prefix).await?;
+        let jobs = keys.iter().filter_map(|key| Layout::job_of_state(key));
+        let mut reading = stream::iter(jobs)
+            .map(|job| async move { self.read_state(&job).await })
+            .buffer_unordered(READERS);
+        let mut states = Vec::new();
+        while let Some(read) = reading.next().await {
+            match read {
+                Ok(Some((state, _))) => states.push(state),
+                // It went away meanwhile.
+                Ok(None) => {}
+                Err(error @ SubmitError::State { .. }) => tracing::warn!("{error}"),
+                Err(error) => return Err(error),
+            }
+        }
+        states.retain(|state| filter.status.is_none_or(|status| state.status == status));
+        states.sort_by(|a, b| (b.queued_at, &b.job).cmp(&(a.queued_at, &a.job)));
+        Ok(states)
+    }
+
+    /// Calls a job off. The container that works on it notices when it writes the state the next
+    /// time, and leaves nothing behind.
+    ///
+    /// # Errors
+    /// If there is no such job, or it has ended.
+    pub async fn cancel(&self, job: &JobKey) -> Result<State, SubmitError> {
+        for _ in 0..super::MAX_CONFLICTS {
+            let Some((mut state, version)) = self.read_state(job).await? else {
+                return Err(SubmitError::NoJob(job.to_string()));
+            };
+            if state.status.is_final() {
+                return Err(SubmitError::WrongStatus {
+                    job: job.clone(),
+                    status: state.status,
+                    remedy: "there is nothing to call off",
+                });
+            }
+            state.end(Status::Cancelled, "cancelled", (self.clock)());
+            if self.write_state(&mut state, Some(version)).await?.is_some() {
+                return Ok(state);
+            }
+        }
+        Err(SubmitError::Busy(job.clone()))
+    }
+
+    /// Does a job again that failed, was called off, or left photos out.
+    ///
+    /// # Errors
+    /// If there is no such job, or it is on its way, or it is done.
+    pub async fn retry(&self, job: &JobKey, hosts: &HostRules) -> Result<Submitted, SubmitError> {
+        let state = self.state(job).await?;
+        let remedy = match state.status {
+            Status::Done if state.missing_count == 0 => "to do it again, submit it with `--force`",
+            Status::Done | Status::Failed | Status::Cancelled => {
+                return self.again(job, hosts).await;
+            }
+            _ => "`submit wait` follows it",
+        };
+        Err(SubmitError::WrongStatus {
+            job: job.clone(),
+            status: state.status,
+            remedy,
+        })
+    }
+
+    async fn again(&self, job: &JobKey, hosts: &HostRules) -> Result<Submitted, SubmitError> {
+        let Some(asked) = self.bucket.get(&job.manifest()).await? else {
+            return Err(SubmitError::NoJob(job.to_string()));
+        };
+        let (manifest, given) = Manifest::parse_given(&asked.bytes, &Defaults::default(), hosts)
+            .map_err(|violations| SubmitError::Manifest {
+                job: job.clone(),
+                problems: violations.to_string(),
+            })?;
+        self.submit(&manifest, &given, false).await
+    }
+
+    /// Looks through the dead-letter queue: puts back what asks for a job that is not done, removes
+    /// what asks for one that is, and leaves what nobody can deal with.
+    ///
+    /// # Errors
+    /// If the queue cannot be used.
+    pub async fn retry_dead_letters(
+        &self,
+        hosts: &HostRules,
+    ) -> Result<Vec<DeadLetter>, SubmitError> {
+        let dead_letters = self.queue.dead_letters().await?;
+        let mut found = Vec::new();
+        while found.len() < MAX_DEAD_LETTERS {
+            let wait = Duration::from_secs(1);
+            let Some(delivery) = dead_letters.receive(wait, LOOKED_AT).await? else {
+                break;
+            };
+            let job = match Message::from_body(&delivery.body) {
+                Ok(message) => message.job,
+                Err(error) => {
+                    found.push(DeadLetter {
+                        job: None,
+                        sent_again: false,
+                        what: format!("left where it is: {error}"),
+                    });
+                    continue;
+                }
+            };
+            let (sent_again, what) = match self.again(&job, hosts).await {
+                Ok(submitted) if submitted.already_done => {
+                    (false, "removed: it is done".to_owned())
+                }
+                Ok(submitted) if submitted.joined => (
+                    false,
+                    format!("removed: it is {} already", submitted.status),
+                ),
+                Ok(_) => (true, "sent again".to_owned()),
+                Err(error @ (SubmitError::NoJob(_) | SubmitError::Manifest { .. })) => {
+                    found.push(DeadLetter {
+                        job: Some(job),
+                        sent_again: false,
+                        what: format!("left where it is: {error}"),
+                    });
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            dead_letters.delete(&delivery).await?;
+            found.push(DeadLetter {
+                job: Some(job),
+                sent_again,
+                what,
+            });
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,386 @@
+//! What the `submit` program does: hand jobs in, and ask and tell about them.
+//!
+//! [`Submitter`] works over the bucket, the queue and the compute. Handing in goes in this order:
+//! manifest, container, message, state. So there is never a message without its manifest, and a job
+//! counts as sent only when its state says so, after the message; handing in again sends again
+//! whatever is not confirmed, since messages that come twice are harmless. [`jobs`] is about jobs
+//! that were handed in.
+
+pub mod jobs;
+pub mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+use tokio::{join, try_join};
+
+use crate::bucket::{Bucket, BucketError, Condition, Version};
+use crate::clock::{Clock, new_secret};
+use crate::compute::{Active, Compute, ComputeError};
+use crate::job::state::StateFormatError;
+use crate::job::{JobKey, Message, State, StateArchive, Status, Subscriber};
+use crate::manifest::{Given, Manifest};
+use crate::queue::{Depth, Queue, QueueError};
+use crate::sink::{ArchiveStore, SinkError};
+
+/// How often a state is read again because somebody else changed it.
+const MAX_CONFLICTS: u32 = 5;
+/// How long an idle container has to take a message before another one is asked for. It takes a
+/// few requests, unless it is just about to end.
+const IDLE_TAKES: Duration = Duration::from_secs(2);
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Hands jobs in, and knows about them.
+#[derive(Debug)]
+pub struct Submitter<B, Q, C, A> {
+    /// Manifests and states.
+    pub bucket: Arc<B>,
+    /// Its name, for people.
+    pub bucket_name: String,
+    /// Work that waits.
+    pub queue: Q,
+    /// Where it is done.
+    pub compute: C,
+    /// Where archives are.
+    pub archives: A,
+    /// The most containers that are asked for.
+    pub max_containers: usize,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// What came of handing a job in.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Submitted {
+    /// The job.
+    pub job: JobKey,
+    /// How it is.
+    pub status: Status,
+    /// It was done before, and its archives are there.
+    pub already_done: bool,
+    /// It was handed in before, and is not done yet.
+    pub joined: bool,
+    /// The container that was asked for; `None` where there are enough.
+    pub batch_job_id: Option<String>,
+    /// Where its state is.
+    pub state_url: String,
+    /// Its archives, if it is done.
+    pub archives: Vec<StateArchive>,
+}
+
+/// What `submit --dry-run` tells.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DryRun {
+    /// The job.
+    pub job: JobKey,
+    /// Photos in the manifest.
+    pub photos: usize,
+    /// Where the manifest would be stored, and how long it is in bytes.
+    pub manifest_url: String,
+    /// Length of the manifest in bytes.
+    pub manifest_bytes: usize,
+    /// Recipients of the e-mail.
+    pub recipients: usize,
+    /// The message that would be sent.
+    pub message: Message,
+}
+
+/// Why a job could not be handed in, or nothing is known of it.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The bucket did not do what it was asked.
+    #[error("the bucket cannot be used")]
+    Bucket(#[from] BucketError),
+    /// The queue did not.
+    #[error("the job queue cannot be used")]
+    Queue(#[from] QueueError),
+    /// The compute did not.
+    #[error("no container can be asked for")]
+    Compute(#[from] ComputeError),
+    /// The archives cannot be looked at.
+    #[error("the archives cannot be looked at")]
+    Archives(#[from] SinkError),
+    /// A state is not one.
+    #[error("the state of `{job}` cannot be read")]
+    State {
+        /// The job.
+        job: JobKey,
+        /// Why not.
+        #[source]
+        source: StateFormatError,
+    },
+    /// There is no such job.
+    #[error("there is no job `{0}`; `submit list` shows those that there are")]
+    NoJob(String),
+    /// An event has several jobs.
+    #[error("the event `{event}` has several jobs; name one:{}", .jobs.iter().map(|job| format!("\n  {job}")).collect::<String>())]
+    SeveralJobs {
+        /// The event.
+        event: String,
+        /// Its jobs, each with its status.
+        jobs: Vec<String>,
+    },
+    /// The job is in a state in which this makes no sense.
+    #[error("`{job}` is {status}; {remedy}")]
+    WrongStatus {
+        /// The job.
+        job: JobKey,
+        /// How it is.
+        status: Status,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The stored manifest does not pass any more.
+    #[error("the stored manifest of `{job}` cannot be used: {problems}")]
+    Manifest {
+        /// The job.
+        job: JobKey,
+        /// What is wrong with it.
+        problems: String,
+    },
+    /// Others change the state all the time.
+    #[error("`{0}` is changed by somebody else all the time; try again")]
+    Busy(JobKey),
+}
+
+/// What is to be done about a job that is handed in.
+enum Decision {
+    /// Nobody has heard of it.
+    New,
+    /// Its archives are there.
+    AlreadyDone(State),
+    /// It is on its way.
+    Joined(State),
+    /// Nobody confirmed its message.
+    SendAgain(State, Version),
+    /// It has ended, but not as wanted now.
+    Redo(State, Version),
+}
+
+impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
+    /// Hands a job in. `force` does a job again that is done.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]; then no message was sent, unless the error is about what follows it.
+    pub async fn submit(
+        &self,
+        manifest: &Manifest,
+        given: &Given,
+        force: bool,
+    ) -> Result<Submitted, SubmitError> {
+        let job = JobKey::of(&manifest.event_id, given);
+        // All at once, since each takes a round trip; of a job that is done, only the first counts.
+        let (known, depth, active) = join!(
+            self.read_state(&job),
+            self.queue.depth(),
+            self.compute.active(self.max_containers)
+        );
+        let mut known = known?;
+        let subscriber = Subscriber::of(manifest);
+        for _ in 0..MAX_CONFLICTS {
+            let decision = self.decide(known.take(), force).await?;
+            if let Some(subscriber) = &subscriber {
+                self.subscribe(&job, subscriber).await?;
+            }
+            let (mut state, version) = match decision {
+                Decision::AlreadyDone(state) => {
+                    let archives = state.archives.clone();
+                    return Ok(Submitted {
+                        already_done: true,
+                        archives,
+                        ..self.submitted(&state)
+                    });
+                }
+                Decision::Joined(state) => {
+                    return Ok(Submitted {
+                        joined: true,
+                        ..self.submitted(&state)
+                    });
+                }
+                Decision::New => {
+                    let now = (self.clock)();
+                    let photos = manifest.photos.len();
+                    (State::queued(job.clone(), photos, new_secret(), now), None)
+                }
+                Decision::SendAgain(state, version) => (state, Some(version)),
+                Decision::Redo(mut state, version) => {
+                    state.queue_again((self.clock)());
+                    (state, Some(version))
+                }
+            };
+            let json = Bytes::from(given.canonical_json());
+            let manifest_key = job.manifest();
+            let storing = self.bucket.put(&manifest_key, json, Condition::None);
+            // A state that says the job has ended would make a container drop the message.
+            let redo = version.is_some() && !state.sent;
+            let version = if redo {
+                let (_, written) = try_join!(
+                    async { Ok(storing.await?) },
+                    self.write_state(&mut state, version)
+                )?;
+                match written {
+                    Some(version) => Some(version),
+                    None => {
+                        known = self.read_state(&job).await?;
+                        continue;
+                    }
+                }
+            } else {
+                storing.await?;
+                version
+            };
+            return self.send(state, version, depth?, active?).await;
+        }
+        Err(SubmitError::Busy(job))
+    }
+
+    /// What would be handed in.
+    pub fn dry_run(&self, manifest: &Manifest, given: &Given) -> DryRun {
+        dry_run(&self.bucket_name, manifest, given)
+    }
+
+    async fn decide(
+        &self,
+        known: Option<(State, Version)>,
+        force: bool,
+    ) -> Result<Decision, SubmitError> {
+        let Some((state, version)) = known else {
+            return Ok(Decision::New);
+        };
+        let held = state.held_until((self.clock)()).is_some();
+        Ok(match state.status {
+            Status::Done if !force && self.is_there(&state).await? => Decision::AlreadyDone(state),
+            Status::Done | Status::Failed | Status::Cancelled => Decision::Redo(state, version),
+            Status::Queued if state.sent => Decision::Joined(state),
+            Status::Queued => Decision::SendAgain(state, version),
+            _ if held => Decision::Joined(state),
+            // Its container is lost, and maybe its message too.
+            _ => Decision::SendAgain(state, version),
+        })
+    }
+
+    /// Whether a job that is done has all its photos and all its archives.
+    async fn is_there(&self, state: &State) -> Result<bool, SubmitError> {
+        if state.missing_count > 0 {
+            return Ok(false);
+        }
+        for archive in &state.archives {
+            if self.archives.length(&archive.key).await? != Some(archive.bytes) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn subscribe(&self, job: &JobKey, subscriber: &Subscriber) -> Result<(), SubmitError> {
+        let (json, fingerprint) = subscriber.to_json();
+        let key = job.subscriber(&fingerprint);
+        match self.bucket.put(&key, json.into(), Condition::Absent).await {
+            Ok(_) | Err(BucketError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Container, message, state.
+    async fn send(
+        &self,
+        mut state: State,
+        version: Option<Version>,
+        depth: Depth,
+        active: Active,
+    ) -> Result<Submitted, SubmitError> {
+        let job = state.job.clone();
+        let work = (depth.total() + 1).min(self.max_containers);
+        let mut batch_job_id = None;
+        if active.total() < work {
+            batch_job_id = Some(self.compute.submit(job.event_id()).await?);
+        }
+        let body = Message::new(job.clone()).to_body();
+        self.queue.send(&body).await?;
+        state.sent = true;
+        let confirmed = self.write_state(&mut state, version).await?;
+        // Containers that wait for a machine or are busy look into the queue again. One that is idle
+        // may just have looked for the last time.
+        let surely = active.waiting + active.running.min(depth.in_flight);
+        let taken = confirmed.is_none();
+        if batch_job_id.is_none() && surely == 0 && !taken && !self.is_taken_soon(&job).await? {
+            batch_job_id = Some(self.compute.submit(job.event_id()).await?);
+        }
+        Ok(Submitted {
+            batch_job_id,
+            ..self.submitted(&state)
+        })
+    }
+
+    async fn is_taken_soon(&self, job: &JobKey) -> Result<bool, SubmitError> {
+        let end = Instant::now() + IDLE_TAKES;
+        while Instant::now() < end {
+            sleep(LOOK_EVERY).await;
+            let state = self.read_state(job).await?;
+            if state.is_some_and(|(state, _)| state.status != Status::Queued) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes a state over the version that was read; `None` if somebody else was faster.
+    async fn write_state(
+        &self,
+        state: &mut State,
+        version: Option<Version>,
+    ) -> Result<Option<Version>, SubmitError> {
+        state.updated_at = (self.clock)();
+        let condition = version.map_or(Condition::Absent, Condition::Unchanged);
+        let json = Bytes::from(state.to_json());
+        match self.bucket.put(&state.job.state(), json, condition).await {
+            Ok(version) => Ok(Some(version)),
+            Err(BucketError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn read_state(&self, job: &JobKey) -> Result<Option<(State, Version)>, SubmitError> {
+        let Some(object) = self.bucket.get(&job.state()).await? else {
+            return Ok(None);
+        };
+        let state = State::from_json(&object.bytes).map_err(|source| SubmitError::State {
+            job: job.clone(),
+            source,
+        })?;
+        Ok(Some((state, object.version)))
+    }
+
+    fn submitted(&self, state: &State) -> Submitted {
+        Submitted {
+            job: state.job.clone(),
+            status: state.status,
+            already_done: false,
+            joined: false,
+            batch_job_id: None,
+            state_url: url(&self.bucket_name, &state.job.state()),
+            archives: Vec::new(),
+        }
+    }
+}
+
+fn url(bucket: &str, key: &str) -> String {
+    format!("s3://{bucket}/{key}")
+}
+
+/// What handing in a manifest would do, without asking anyone.
+pub fn dry_run(bucket_name: &str, manifest: &Manifest, given: &Given) -> DryRun {
+    let job = JobKey::of(&manifest.event_id, given);
+    DryRun {
+        photos: manifest.photos.len(),
+        manifest_url: url(bucket_name, &job.manifest()),
+        manifest_bytes: given.canonical_json().len(),
+        recipients: manifest.notify.email.len(),
+        message: Message::new(job.clone()),
+        job,
+    }
+}

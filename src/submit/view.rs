@@ -1,0 +1,205 @@
+//! Jobs in words, for people.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::jobs::{DeadLetter, Report};
+use crate::job::{State, Status};
+use crate::plan::{bytes_for_people, count_of};
+
+/// Missing photos that are named.
+const MISSING_SHOWN: usize = 10;
+
+/// Everything about a job.
+pub fn report(report: &Report) -> String {
+    let state = &report.state;
+    let mut text = format!("{}  {}\n", state.job, state.status);
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<10} {value}");
+    };
+    line(
+        "queued",
+        format!("{} ({})", time(state.queued_at), sent(state)),
+    );
+    if let Some(progress) = progress(state) {
+        line("progress", progress);
+    }
+    if let Some(attempt) = state.attempts.last() {
+        let outcome = attempt.outcome.as_deref().unwrap_or(if report.lost {
+            "lost: its container is gone, and the message comes back by itself"
+        } else {
+            "at work"
+        });
+        line(
+            "attempt",
+            format!(
+                "{}, since {}: {outcome}",
+                attempt.number,
+                time(attempt.started_at)
+            ),
+        );
+        if let Some(id) = &attempt.owner.batch_job_id {
+            let attempt = attempt.owner.batch_attempt.unwrap_or(1);
+            line("batch job", format!("{id}, attempt {attempt}"));
+        }
+    }
+    if let Some(stream) = &report.log_stream {
+        line("log stream", stream.clone());
+    }
+    if state.failures > 0 {
+        line("failures", state.failures.to_string());
+    }
+    if let Some(took) = took(state) {
+        line("took", took);
+    }
+    for (archive, link) in state.archives.iter().zip(&report.links) {
+        line(
+            "archive",
+            format!(
+                "{}, {}, {}",
+                archive.name,
+                count_of(archive.photos, "photo"),
+                bytes_for_people(archive.bytes)
+            ),
+        );
+        line("", link.clone());
+    }
+    if let Some(error) = &state.error {
+        line(
+            "error",
+            format!("{} (exit code {})", error.message, error.exit_code),
+        );
+    }
+    if state.missing_count > 0 {
+        line("missing", count_of(state.missing_count, "photo"));
+        for photo in state.missing.iter().take(MISSING_SHOWN) {
+            line("", format!("{}: {}", photo.name, photo.reason));
+        }
+        if state.missing_count > MISSING_SHOWN {
+            line(
+                "",
+                format!("and {} more", state.missing_count - MISSING_SHOWN),
+            );
+        }
+    }
+    line("state", report.state_url.clone());
+    text.trim_end().to_owned()
+}
+
+/// A table of jobs, without its last line break.
+pub fn list(states: &[State]) -> String {
+    let width = states
+        .iter()
+        .map(|state| state.job.to_string().len())
+        .max()
+        .unwrap_or(0);
+    let lines: Vec<String> = states
+        .iter()
+        .map(|state| {
+            let more = match state.status {
+                Status::Queued | Status::Cancelled => count_of(state.photos, "photo"),
+                Status::Failed => state
+                    .error
+                    .as_ref()
+                    .and_then(|error| error.message.lines().next().map(str::to_owned))
+                    .unwrap_or_default(),
+                _ => progress(state).unwrap_or_default(),
+            };
+            format!(
+                "{:width$}  {:<12}  {}  {more}",
+                state.job.to_string(),
+                state.status,
+                time(state.queued_at),
+            )
+            .trim_end()
+            .to_owned()
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// What came of the dead letters.
+pub fn dead_letters(found: &[DeadLetter]) -> String {
+    let lines: Vec<String> = found
+        .iter()
+        .map(|letter| match &letter.job {
+            Some(job) => format!("{job}  {}", letter.what),
+            None => format!("(not one of ours)  {}", letter.what),
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// How far a job is; `None` while there is nothing to tell.
+pub fn progress(state: &State) -> Option<String> {
+    let progress = &state.progress;
+    match state.status {
+        Status::Probing => Some(format!(
+            "looked at {} of {}",
+            progress.photos_probed,
+            count_of(state.photos, "photo")
+        )),
+        Status::Done => {
+            let photos = state.archives.iter().map(|archive| archive.photos).sum();
+            let bytes = state.archives.iter().map(|archive| archive.bytes).sum();
+            Some(format!(
+                "{}, {}",
+                count_of(photos, "photo"),
+                bytes_for_people(bytes)
+            ))
+        }
+        _ if progress.bytes_total > 0 => Some(format!(
+            "{} of {} photos, {} of {}",
+            progress.photos_done,
+            progress.photos_total,
+            bytes_for_people(progress.bytes_done),
+            bytes_for_people(progress.bytes_total)
+        )),
+        _ => None,
+    }
+}
+
+fn sent(state: &State) -> &'static str {
+    if state.sent {
+        "the queue has it"
+    } else {
+        "not confirmed by the queue; submit it again"
+    }
+}
+
+fn took(state: &State) -> Option<String> {
+    let timings = &state.timings;
+    let parts: Vec<String> = [
+        ("waiting", timings.queued_seconds),
+        ("probing", timings.probing_seconds),
+        ("transferring", timings.transferring_seconds),
+    ]
+    .into_iter()
+    .filter_map(|(name, seconds)| seconds.map(|seconds| format!("{name} {seconds:.1} s")))
+    .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// A time to the second; people don't care for more.
+fn time(time: Timestamp) -> String {
+    let second = Timestamp::from_second(time.as_second()).unwrap_or(time);
+    second.to_string()
+}
+
+/// How a job ended, in one or two lines.
+pub fn outcome(state: &State) -> String {
+    let job = &state.job;
+    let mut text = match (state.status, &state.error) {
+        (Status::Done, _) => {
+            let what = progress(state).unwrap_or_default();
+            format!("`{job}` is done: {what}")
+        }
+        (status, Some(error)) => format!("`{job}` {status}: {}", error.message),
+        (status, None) => format!("`{job}` is {status}"),
+    };
+    if state.status == Status::Done && state.missing_count > 0 {
+        let _ = write!(text, "\n{} missing", count_of(state.missing_count, "photo"));
+    }
+    text
+}
