@@ -91,3 +91,15 @@ pub mod exit_code;
 pub mod cli;
 
 pub mod demo;
+
+/// An error with its causes, on one line: for logs and states.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

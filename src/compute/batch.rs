@@ -71,20 +71,11 @@ impl BatchCompute {
 
 /// A name that Batch takes: it begins with a letter or a digit, and has letters, digits, `-` and `_`.
 fn job_name(name: &str) -> String {
-    let mut name: String = name
-        .chars()
-        .map(|c| match c {
-            c if c.is_ascii_alphanumeric() => c,
-            '_' => '_',
-            _ => '-',
-        })
-        .skip_while(|c| !c.is_ascii_alphanumeric())
-        .take(MAX_NAME)
-        .collect();
-    if name.is_empty() {
-        name.push_str("event");
-    }
-    name
+    let name = name.chars().map(|c| match c {
+        c if c.is_ascii_alphanumeric() || c == '_' => c,
+        _ => '-',
+    });
+    "photos-".chars().chain(name).take(MAX_NAME).collect()
 }
 
 impl Compute for BatchCompute {
@@ -154,9 +145,8 @@ mod tests {
 
     #[test]
     fn names_are_such_as_batch_takes() {
-        assert_eq!(job_name("smith-jones_2026"), "smith-jones_2026");
-        assert_eq!(job_name("_.smith & jones"), "smith---jones");
-        assert_eq!(job_name("--"), "event");
+        assert_eq!(job_name("smith-jones_2026"), "photos-smith-jones_2026");
+        assert_eq!(job_name("_.smith & jones"), "photos-_-smith---jones");
         assert_eq!(job_name(&"x".repeat(200)).len(), MAX_NAME);
     }
 }

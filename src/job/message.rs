@@ -21,7 +21,7 @@ pub struct Message {
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     /// It is something else.
-    #[error("the message is not one of ours: {0}")]
+    #[error("the message is not one of ours")]
     Unreadable(#[source] serde_json::Error),
     /// A newer program wrote it.
     #[error("the message has version {0}, which this program does not know; update it")]
@@ -94,7 +94,7 @@ mod tests {
             r#"{"version":1,"job":"../../etc"}"#.to_owned(),
         ]
         .iter()
-        .map(|body| Message::from_body(body).unwrap_err().to_string())
+        .map(|body| crate::chain(&Message::from_body(body).unwrap_err()))
         .collect();
         insta::assert_snapshot!(errors.join("\n"));
     }

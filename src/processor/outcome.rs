@@ -3,7 +3,6 @@
 //! The state is written first, then the message is dealt with: whoever dies in between leaves a message
 //! that comes back and finds the job ended.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use super::metrics::JobMetrics;
 use super::work::{Next, backoff};
 use super::{DrainError, Finished, Worker};
 use crate::bucket::Bucket;
+use crate::chain;
 use crate::engine::{EngineError, Phase, Progress, Report, peak_memory_bytes};
 use crate::exit_code::ExitCode;
 use crate::job::{JobKey, StateArchive, StateError, Status};
@@ -427,18 +427,6 @@ fn measure<B, Q, A, S>(
     };
     more(&mut metrics);
     (worker.metrics)(&metrics.to_line((worker.clock)()));
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn shorten(text: &str) -> String {

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::claim::{Claim, Heartbeat, lease};
-use super::outcome::{Attempted, Verdict, chain, conclude, judge};
+use super::outcome::{Attempted, Verdict, conclude, judge};
 use super::{DrainError, Finished, Worker};
 use crate::bucket::Bucket;
+use crate::chain;
 use crate::clock::new_secret;
 use crate::engine::{self, Progress};
 use crate::exit_code::ExitCode;

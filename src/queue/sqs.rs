@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use jiff::Timestamp;
+use url::Url;
 
 use super::{Delivery, Depth, Queue, QueueError};
 use crate::aws::{Action, Aws, AwsError, AwsErrorKind, Target};
@@ -31,8 +32,15 @@ impl SqsQueue {
     /// The queue at `url`, which the setting called `setting` names.
     pub fn new(aws: &Aws, url: impl Into<String>, setting: &str) -> Self {
         let url = url.into();
+        let mut config = aws_sdk_sqs::config::Builder::from(aws.config());
+        let endpoint_is_set = aws.config().endpoint_url().is_some()
+            || std::env::var_os("AWS_ENDPOINT_URL_SQS").is_some();
+        if !endpoint_is_set && let Ok(url) = Url::parse(&url) {
+            // The queue's own address says where SQS is; the SDK would only look at the region.
+            config.set_endpoint_url(Some(url.origin().ascii_serialization()));
+        }
         Self {
-            client: Client::new(aws.config()),
+            client: Client::from_conf(config.build()),
             aws: aws.clone(),
             target: Target {
                 service: "SQS",

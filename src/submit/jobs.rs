@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{SubmitError, Submitted, Submitter};
 use crate::bucket::Bucket;
+use crate::chain;
 use crate::compute::Compute;
 use crate::job::{JobKey, Layout, Message, State, Status};
 use crate::manifest::{Defaults, HostRules, Manifest};
@@ -237,7 +238,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                     found.push(DeadLetter {
                         job: None,
                         sent_again: false,
-                        what: format!("left where it is: {error}"),
+                        what: format!("left where it is: {}", chain(&error)),
                     });
                     continue;
                 }
@@ -255,7 +256,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                     found.push(DeadLetter {
                         job: Some(job),
                         sent_again: false,
-                        what: format!("left where it is: {error}"),
+                        what: format!("left where it is: {}", chain(&error)),
                     });
                     continue;
                 }

@@ -4,8 +4,10 @@
 //! - `bucket`: one conformance suite for every bucket
 //! - `cli`: the program as a user sees it: output, errors, exit codes, signals
 //! - `dependency_direction`: modules import only what they may
+//! - `drain`: what containers do with the job queue, whatever happens to them
 //! - `engine`: the bytes of archives, whatever the concurrency, order and budget
 //! - `faults`: a misbehaving origin, and every kind of bad input
+//! - `queue`: one conformance suite for every queue
 //! - `sink`: one conformance suite for every sink
 //! - `store`: archives into buckets: the same bytes everywhere, failures, wrong settings
 
@@ -13,8 +15,10 @@ mod accepted;
 mod bucket;
 mod cli;
 mod dependency_direction;
+mod drain;
 mod engine;
 mod faults;
+mod queue;
 mod sink;
 mod store;
 mod support;

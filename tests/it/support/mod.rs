@@ -1,5 +1,7 @@
 //! What the tests share.
 
+pub(crate) mod cloud;
+pub(crate) mod jobs;
 pub(crate) mod origin;
 pub(crate) mod r2;
 pub(crate) mod stores;

@@ -1,0 +1,365 @@
+//! What containers do with the job queue, whatever happens to them.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use wedding_photo_processor::bucket::{Bucket as _, Condition};
+use wedding_photo_processor::job::{Message, Owner, State, Status};
+use wedding_photo_processor::processor::{self, Drained};
+use wedding_photo_processor::queue::{Depth, Queue as _};
+
+use crate::support::jobs::{Gate, World, event};
+use crate::support::names;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn done(done: u32) -> Drained {
+    Drained {
+        done,
+        ..Drained::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_are_done_until_the_queue_is_empty() {
+    let world = World::new();
+    let mut jobs = Vec::new();
+    for number in 1..=12 {
+        let submitted = world
+            .submit(&event(&format!("event-{number}"), 1 + number % 3))
+            .await;
+        assert_eq!(submitted.status, Status::Queued);
+        jobs.push(submitted.job);
+    }
+    assert_eq!(world.drain("c1").await.unwrap(), done(12));
+    for job in jobs {
+        let state = world.state(&job).await;
+        assert_eq!(state.status, Status::Done);
+        assert_eq!(state.lease, None);
+        let [archive] = &state.archives[..] else {
+            panic!("{:?}", state.archives);
+        };
+        let folder = format!("archives/{job}-{}/", state.secret);
+        assert_eq!(archive.key, format!("{folder}{}.zip", job.event_id()));
+        let bytes = world.archives.archive(&archive.key).unwrap();
+        assert_eq!(bytes.len() as u64, archive.bytes);
+        assert_eq!(names(&bytes).len(), archive.photos);
+        assert_eq!(
+            state.attempts[0].owner.batch_job_id.as_deref(),
+            Some("batch-c1")
+        );
+        let text = String::from_utf8(state.to_json()).unwrap();
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    assert_eq!(world.queue.depth().await.unwrap(), Depth::default());
+    assert_eq!(world.dead_letters().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_twice_does_no_harm() {
+    let world = World::new();
+    let job = world.submit(&event("event", 2)).await.job;
+    let again = Message::new(job.clone()).to_body();
+    world.queue.send(&again).await.unwrap();
+    assert_eq!(world.drain("c1").await.unwrap(), done(1));
+    world.queue.send(&again).await.unwrap();
+    assert_eq!(world.drain("c2").await.unwrap(), done(0));
+    assert_eq!(world.state(&job).await.attempt_count, 1);
+    assert_eq!(world.queue.depth().await.unwrap(), Depth::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_nobody_can_deal_with_become_dead_letters() {
+    let world = World::new();
+    let job = world.submit(&event("event", 1)).await.job;
+    let gone = "gone/0123456789abcdef0123456789abcdef";
+    for body in [
+        "hello".to_owned(),
+        format!(r#"{{"version":9,"job":"{job}"}}"#),
+        format!(r#"{{"version":1,"job":"{gone}","volume":null}}"#),
+        format!(r#"{{"version":1,"job":"{job}","volume":2}}"#),
+    ] {
+        world.queue.send(&body).await.unwrap();
+    }
+    let drained = world.drain("c1").await.unwrap();
+    assert_eq!((drained.done, drained.put_aside), (1, 4));
+    let reasons: Vec<String> = world
+        .dead_letters()
+        .await
+        .into_iter()
+        .map(|letter| format!("{}\n  {}", letter.body, letter.reason.unwrap()))
+        .collect();
+    insta::assert_snapshot!(reasons.join("\n").replace(&job.to_string(), "event/[id]"));
+    assert_eq!(world.queue.depth().await.unwrap(), Depth::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_photos_are_in_the_state() {
+    let world = World::new();
+    let mut some = event("some", 2);
+    some["photos"][1] = json!("https://photos.example/gone.jpg?token=s3cret");
+    let some = world.submit(&some).await.job;
+    let mut none = event("none", 1);
+    none["photos"][0] = json!("https://photos.example/gone.jpg");
+    let none = world.submit(&none).await.job;
+    let drained = world.drain("c1").await.unwrap();
+    assert_eq!((drained.done, drained.failed), (1, 1));
+    let state = world.state(&some).await;
+    assert_eq!((state.status, state.missing_count), (Status::Done, 1));
+    assert_eq!(state.missing[0].name.as_str(), "gone.jpg");
+    let state = world.state(&none).await;
+    assert_eq!((state.status, state.missing_count), (Status::Failed, 1));
+    assert_eq!(state.error.unwrap().exit_code, 66);
+    // What fails for good is no reason to wake anybody.
+    assert_eq!(world.dead_letters().await, []);
+    assert_eq!(world.queue.depth().await.unwrap(), Depth::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_is_tried_again_and_given_up_at_last() {
+    let world = World::new();
+    world.set_gate(Gate::Broken);
+    let job = world.submit(&event("event", 2)).await.job;
+    let started = tokio::time::Instant::now();
+    let drained = world.drain("c1").await.unwrap();
+    // The container stays to try again, after 15 and 30 seconds.
+    assert!(started.elapsed() >= 45 * SECOND, "{:?}", started.elapsed());
+    assert_eq!((drained.failed, drained.put_aside), (1, 2));
+    let state = world.state(&job).await;
+    assert_eq!(
+        (state.status, state.failures, state.attempt_count),
+        (Status::Failed, 3, 3)
+    );
+    let error = state.error.unwrap();
+    assert_eq!(error.exit_code, 75);
+    assert!(
+        error.message.contains("it is out of order"),
+        "{}",
+        error.message
+    );
+    let [letter] = &world.dead_letters().await[..] else {
+        panic!("one dead letter");
+    };
+    assert_eq!(letter.body, Message::new(job.clone()).to_body());
+    assert_eq!(letter.reason.as_deref(), Some(error.message.as_str()));
+
+    // What an operator does about it in the morning.
+    world.set_gate(Gate::Open);
+    let submitter = world.submitter();
+    sleep(120 * SECOND).await;
+    let hosts = wedding_photo_processor::manifest::HostRules::anything();
+    let found = submitter.retry_dead_letters(&hosts).await.unwrap();
+    assert!(found[0].sent_again, "{found:?}");
+    assert_eq!(world.dead_letters().await, []);
+    assert_eq!(world.drain("c2").await.unwrap(), done(1));
+    let state = world.state(&job).await;
+    assert_eq!(
+        (state.status, state.failures, state.attempt_count),
+        (Status::Done, 0, 4)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_job_goes_back_at_once_and_another_container_finishes_it() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let job = world.submit(&event("event", 5)).await.job;
+    let (cancel, first) = world.start("c1");
+    sleep(10 * SECOND).await;
+    assert_eq!(world.state(&job).await.status, Status::Transferring);
+    assert_eq!(world.queue.depth().await.unwrap().in_flight, 1);
+
+    let asked = tokio::time::Instant::now();
+    cancel.cancel();
+    assert!(first.await.unwrap().unwrap().interrupted);
+    assert!(asked.elapsed() < 5 * SECOND, "{:?}", asked.elapsed());
+    let state = world.state(&job).await;
+    assert_eq!(
+        (state.status, &state.lease, state.failures),
+        (Status::Queued, &None, 0)
+    );
+    assert_eq!(state.attempts[0].outcome.as_deref(), Some("interrupted"));
+    assert_eq!(world.queue.depth().await.unwrap().waiting, 1);
+    assert_eq!(world.archives.open_uploads(), 0);
+
+    world.set_gate(Gate::Open);
+    assert_eq!(world.drain("c2").await.unwrap(), done(1));
+    assert_eq!(world.state(&job).await.status, Status::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_job_stops_and_leaves_nothing() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let running = world.submit(&event("running", 5)).await.job;
+    let waiting = world.submit(&event("waiting", 5)).await.job;
+    let (_cancel, container) = world.start("c1");
+    sleep(10 * SECOND).await;
+    let submitter = world.submitter();
+    submitter.cancel(&waiting).await.unwrap();
+    submitter.cancel(&running).await.unwrap();
+    assert!(submitter.cancel(&running).await.is_err());
+    assert_eq!(container.await.unwrap().unwrap(), done(0));
+    for job in [running, waiting] {
+        let state = world.state(&job).await;
+        assert_eq!((state.status, state.lease), (Status::Cancelled, None));
+    }
+    assert_eq!(world.archives.names(), Vec::<String>::new());
+    assert_eq!(world.archives.open_uploads(), 0);
+    assert_eq!(world.queue.depth().await.unwrap(), Depth::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_written_at_least_every_two_seconds() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let job = world.submit(&event("event", 5)).await.job;
+    let (_cancel, container) = world.start("c1");
+    sleep(3 * SECOND).await;
+    let key = job.state();
+    let mut versions = std::collections::HashSet::new();
+    for _ in 0..20 {
+        sleep(SECOND).await;
+        let object = world.bucket.get(&key).await.unwrap().unwrap();
+        let state = State::from_json(&object.bytes).unwrap();
+        assert_eq!(state.status, Status::Transferring);
+        assert_eq!(state.progress.photos_probed, 5);
+        assert!(state.progress.bytes_total > 500_000);
+        versions.insert(object.version.0);
+    }
+    // R2 takes one write a second.
+    assert!((10..=20).contains(&versions.len()), "{}", versions.len());
+    world.set_gate(Gate::Open);
+    assert_eq!(container.await.unwrap().unwrap(), done(1));
+}
+
+/// Puts a job into the hands of a container that is not there.
+async fn claimed_by_somebody(world: &World, event_id: &str, lease: Duration) -> State {
+    let job = world.submit(&event(event_id, 2)).await.job;
+    let mut state = world.state(&job).await;
+    let owner = Owner {
+        id: "somebody".to_owned(),
+        ..Owner::default()
+    };
+    state.begin(&owner, wedding_photo_processor::clock::system(), lease);
+    let json = state.to_json().into();
+    world
+        .bucket
+        .put(&job.state(), json, Condition::None)
+        .await
+        .unwrap();
+    state
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_another_container_works_on_is_left_alone() {
+    let world = World::new();
+    let state = claimed_by_somebody(&world, "event", Duration::from_mins(10)).await;
+    let drained = world.drain("c1").await.unwrap();
+    assert_eq!((drained.done, drained.failed), (0, 0));
+    assert_eq!(world.state(&state.job).await, state);
+    // The message stays, in case that container dies.
+    assert_eq!(world.queue.depth().await.unwrap().total(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_job_of_a_lost_container_is_taken_over() {
+    let world = World::new();
+    let state = claimed_by_somebody(&world, "event", Duration::ZERO).await;
+    assert_eq!(world.drain("c1").await.unwrap(), done(1));
+    let state = world.state(&state.job).await;
+    assert_eq!((state.status, state.attempt_count), (Status::Done, 2));
+    assert_eq!(state.attempts[0].outcome.as_deref(), Some("lost"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_lost_its_lease_leaves_the_job_to_the_other() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let job = world.submit(&event("event", 2)).await.job;
+    let (_cancel, container) = world.start("c1");
+    sleep(5 * SECOND).await;
+    let mut state = world.state(&job).await;
+    let owner = Owner {
+        id: "somebody".to_owned(),
+        ..Owner::default()
+    };
+    state.begin(
+        &owner,
+        wedding_photo_processor::clock::system(),
+        600 * SECOND,
+    );
+    let json = state.to_json().into();
+    world
+        .bucket
+        .put(&job.state(), json, Condition::None)
+        .await
+        .unwrap();
+    let drained = container.await.unwrap().unwrap();
+    assert_eq!((drained.done, drained.failed), (0, 0));
+    assert_eq!(world.state(&job).await, state);
+    assert_eq!(world.queue.depth().await.unwrap().total(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_state_nobody_wrote_is_done_all_the_same() {
+    let world = World::new();
+    let submitted = world.submit(&event("event", 2)).await;
+    // The container was faster than the one who handed the job in.
+    world.bucket.delete(&submitted.job.state()).await.unwrap();
+    assert_eq!(world.drain("c1").await.unwrap(), done(1));
+    let state = world.state(&submitted.job).await;
+    assert_eq!((state.status, state.photos), (Status::Done, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_containers_share_a_queue() {
+    let world = World::new();
+    let mut jobs = Vec::new();
+    for number in 0..20 {
+        jobs.push(
+            world
+                .submit(&event(&format!("event-{number}"), 2))
+                .await
+                .job,
+        );
+    }
+    let ((_, first), (_, second)) = (world.start("c1"), world.start("c2"));
+    let (first, second) = (
+        first.await.unwrap().unwrap(),
+        second.await.unwrap().unwrap(),
+    );
+    assert_eq!(first.done + second.done, 20, "{first:?} {second:?}");
+    assert!(first.done > 0 && second.done > 0, "{first:?} {second:?}");
+    for job in jobs {
+        assert_eq!(world.state(&job).await.attempt_count, 1);
+    }
+}
+
+static METRICS: Mutex<Vec<serde_json::Value>> = Mutex::new(Vec::new());
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_is_measured() {
+    let world = World::new();
+    world.submit(&event("event", 3)).await;
+    let mut worker = world.worker("c1");
+    std::sync::Arc::get_mut(&mut worker).unwrap().metrics = |line| {
+        METRICS
+            .lock()
+            .unwrap()
+            .push(serde_json::from_str(line).unwrap())
+    };
+    processor::drain(worker, &CancellationToken::new())
+        .await
+        .unwrap();
+    let metrics = METRICS.lock().unwrap();
+    let [line] = &metrics[..] else {
+        panic!("{metrics:?}");
+    };
+    assert_eq!(line["outcome"], "done");
+    assert_eq!((&line["JobsDone"], &line["Photos"]), (&json!(1), &json!(3)));
+    assert!(line["Bytes"].as_u64().unwrap() > 300_000);
+}
