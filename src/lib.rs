@@ -16,32 +16,44 @@
 //!
 //! - [`manifest`]: what is asked for, validated; names that are safe everywhere. *Core, pure.*
 //! - [`plan`]: entries → volumes → parts → segments; the `zip` crate over a sparse writer. *Core, pure.*
-//! - [`retry`]: when to try again, and when to give up.
-//! - [`tls`]: the one TLS stack. [`s3`]: the one client for S3-compatible stores.
+//! - [`job`]: one manifest being carried out: its id, its message, its state. *Core, pure.*
+//! - [`clock`]: time and chance, from outside. [`retry`]: when to try again, and when to give up.
+//! - [`tls`]: the one TLS stack. [`aws`]: region, credentials and one way to call. [`s3`]: the one
+//!   client for S3-compatible stores.
 //! - [`source`]: port through which photos come in: HTTP, in memory.
 //! - [`sink`]: port through which archives go out: R2 and S3, files, memory, nowhere.
 //! - [`bucket`]: port for small objects with conditional writes: R2 and S3, a folder, memory.
+//! - [`queue`]: port for work that waits: SQS, memory. [`compute`]: port for places to work: Batch,
+//!   memory.
 //! - [`engine`]: fetch ∥ assemble ∥ upload under a memory budget; generic over source and sink.
 //! - [`verify`]: is this archive whole?
+//! - [`processor`]: what a container does: drain the queue. [`submit`]: hand jobs in, ask about them.
 //! - [`settings`], [`telemetry`], [`shutdown`], [`exit_code`]: what programs need around that.
 //! - [`demo`]: sample photos and a server for them.
-//! - `src/bin/processor`: the program; the only place that reads arguments and prints.
+//! - [`cli`]: what both programs share at their edge: options, printing, failures, services.
+//! - `src/bin/processor`, `src/bin/submit`: the programs; the only place that reads arguments,
+//!   environment and signals.
 //!
 //! # Glossary
 //!
 //! A *manifest* asks for *photos*; each photo's place in an archive is an *entry*; one ZIP is a
 //! *volume*, uploaded in equal *parts*, each made of *segments* (header bytes, a range of one
-//! photo's body, or tail bytes).
+//! photo's body, or tail bytes). A *job* is one manifest being carried out; its *state* says how it
+//! is, its *lease* which container may work on it. "Queue" is always SQS; AWS Batch's is always
+//! called *job queue*.
 //!
 //! # Invariants
 //!
-//! 1. [`manifest`] and [`plan`] do no I/O. Same input, same plan, byte for byte.
+//! 1. [`manifest`], [`plan`] and [`job`] do no I/O. Same input, same plan, byte for byte.
 //! 2. Only `source::http` speaks to origins, and every address is checked before it is connected to.
 //! 3. All photo bytes in memory are covered by an [`engine::Reservation`]. No unbounded channel.
 //! 4. An archive becomes visible only through [`sink::ArchiveUpload::complete`]; every other way
 //!    out goes through [`sink::ArchiveUpload::abort`].
 //! 5. A photo is in the archive, or named as missing, or the run fails. Never silently left out.
 //! 6. Download tokens are never shown: [`manifest::PhotoUrl`] prints without its query.
+//! 7. Doing a job twice is harmless: the same keys, the same bytes, and a final state stays.
+//! 8. There is no message without its manifest, and no state that is written without the version
+//!    that was read.
 //!
 //! `tests/it/dependency_direction.rs` guards what a grep can guard of these.
 

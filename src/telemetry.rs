@@ -31,8 +31,10 @@ pub enum LogStream {
 /// If the level is not one.
 pub fn start(settings: &LogSettings, stream: LogStream) -> Result<(), TelemetryError> {
     let level = match (settings.level.as_str(), settings.format) {
-        ("auto", LogFormat::Json) => "info",
-        ("auto", LogFormat::Text) => "warn",
+        // The SDK warns of each place in the credential chain that has nothing; that nothing was
+        // found anywhere is our own error.
+        ("auto", LogFormat::Json) => "info,aws_config=error",
+        ("auto", LogFormat::Text) => "warn,aws_config=error",
         (level, _) => level,
     };
     let filter = EnvFilter::builder()

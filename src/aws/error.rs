@@ -261,7 +261,11 @@ fn by_code(
         ),
         (_, 403) => (
             Settings,
-            format!("{doing} was refused by {service}: {said} (HTTP 403); check the {resource}"),
+            format!(
+                "{doing} was refused by {service} (HTTP 403); check {access_key}, and that it may do \
+                 `{}` with the {resource}",
+                action.permission
+            ),
         ),
         ("", status) => (
             Settings,

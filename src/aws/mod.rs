@@ -73,12 +73,25 @@ pub struct Aws {
     retry: RetryPolicy,
 }
 
-/// What the standard chain finds: environment, profile, container, instance.
-pub(crate) async fn chain(http: &HyperClient) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
+/// What the standard chain finds: environment, profile, container, instance. A region that is known is
+/// not looked for.
+pub(crate) async fn chain(
+    http: &HyperClient,
+    region: Option<&String>,
+    keys: Option<&Keys>,
+) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http.clone())
-        .load()
-        .await
+        // Ours, in `call`; the timeouts too.
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled());
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(keys) = keys {
+        loader = loader.credentials_provider(keys.provider());
+    }
+    loader.load().await
 }
 
 impl Aws {
@@ -87,18 +100,7 @@ impl Aws {
     /// # Errors
     /// If nobody knows the region.
     pub async fn new(options: &AwsOptions, http: &HyperClient) -> Result<Self, AwsError> {
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http.clone())
-            // Ours, in `call`; the timeouts too.
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::disabled());
-        if let Some(region) = &options.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(keys) = &options.keys {
-            loader = loader.credentials_provider(keys.provider());
-        }
-        let config = loader.load().await;
+        let config = chain(http, options.region.as_ref(), options.keys.as_ref()).await;
         if config.region().is_none() {
             return Err(AwsError::settings(
                 "the AWS region is not known; set `BATCH_AWS_REGION` or `AWS_REGION`",

@@ -316,6 +316,11 @@ impl State {
             queued_seconds: Some(seconds_between(self.queued_at, now)),
             ..Timings::default()
         };
+        if let Some(last) = self.attempts.last_mut()
+            && last.ended_at.is_none()
+        {
+            last.outcome.get_or_insert_with(|| "lost".to_owned());
+        }
         self.attempt_count += 1;
         self.attempts.push(Attempt {
             number: self.attempt_count,

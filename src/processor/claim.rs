@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Worker;
 use crate::bucket::{Bucket, BucketError, Condition, Version};
@@ -134,7 +134,8 @@ impl<B: Bucket> Claim<B> {
 pub(super) struct Heartbeat<B> {
     claim: Arc<Mutex<Claim<B>>>,
     stop: CancellationToken,
-    task: JoinHandle<Option<Lost>>,
+    /// Ends with the work, however that ends.
+    task: AbortOnDropHandle<Option<Lost>>,
 }
 
 impl<B: Bucket> Heartbeat<B> {
@@ -152,6 +153,7 @@ impl<B: Bucket> Heartbeat<B> {
         let every = WRITE_EVERY.min(lease(worker.options.visibility_timeout) / 3);
         let writing = write(Arc::clone(&claim), every, progress, stop.clone(), lost);
         let task = tokio::spawn(async move { tokio::join!(writing, hiding).0 });
+        let task = AbortOnDropHandle::new(task);
         Self { claim, stop, task }
     }
 

@@ -161,6 +161,7 @@ where
                 drained.put_aside += 1;
                 stay_until = stay_until.max(Instant::now() + back_in);
             }
+            Ok(Next::Later { back_in }) => stay_until = stay_until.max(Instant::now() + back_in),
             Ok(Next::Nothing) => {}
             Err(error) => break Err(error),
         }

@@ -11,11 +11,12 @@ use tracing::Instrument as _;
 use super::claim::{Claim, Heartbeat, lease};
 use super::outcome::{Attempted, Verdict, conclude, judge};
 use super::{DrainError, Finished, Worker};
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Object, Version};
 use crate::chain;
 use crate::clock::new_secret;
 use crate::engine::{self, Progress};
 use crate::exit_code::ExitCode;
+use crate::job::state::StateFormatError;
 use crate::job::{Message, State};
 use crate::manifest::{Defaults, Manifest};
 use crate::queue::{Delivery, Queue};
@@ -24,6 +25,8 @@ use crate::source::PhotoSource;
 
 /// The longest time that a message is put off.
 const MAX_PUT_OFF: Duration = Duration::from_mins(15);
+/// How long recording an outcome takes at most, as a rule.
+const RECORDED_IN: Duration = Duration::from_secs(2);
 /// How often a claim is tried while others change the state.
 const MAX_CLAIMS: u32 = 5;
 
@@ -31,9 +34,14 @@ const MAX_CLAIMS: u32 = 5;
 pub(super) enum Next {
     /// Record the outcome, which need not hold up the next job.
     Finish(Pin<Box<dyn Future<Output = Finished> + Send>>),
-    /// The message comes back by itself.
+    /// The attempt failed, or nobody can deal with the message.
     PutAside {
-        /// After how long.
+        /// When the message comes back, if it does.
+        back_in: Duration,
+    },
+    /// There is nothing to do now, but the message comes back.
+    Later {
+        /// When that is worth staying for.
         back_in: Duration,
     },
     /// The message is gone.
@@ -110,20 +118,19 @@ where
         };
         let now = (worker.clock)();
         let manifest = parse(&asked.bytes, worker);
-        let (state, version) = match known {
-            Some(object) => match State::from_json(&object.bytes) {
-                Ok(state) => (state, Some(object.version)),
-                Err(error) => {
-                    let reason = format!("`{state_key}` cannot be read: {}", chain(&error));
-                    return bury(worker, delivery, &reason).await;
-                }
-            },
+        let (state, version) = match known.map(read_state).transpose() {
+            Ok(Some(known)) => known,
             // Faster than the one who handed it in.
-            None => {
+            Ok(None) => {
                 let photos = manifest
                     .as_ref()
                     .map_or(0, |manifest| manifest.photos.len());
-                (State::queued(job.clone(), photos, new_secret(), now), None)
+                let state = State::queued(job.clone(), photos, new_secret(), now);
+                (state, None)
+            }
+            Err(error) => {
+                let reason = format!("`{state_key}` cannot be read: {}", chain(&error));
+                return bury(worker, delivery, &reason).await;
             }
         };
         if state.status.is_final() {
@@ -132,8 +139,15 @@ where
             return Ok(Next::Nothing);
         }
         if let Some(until) = state.held_until(now) {
-            return somebody_elses(worker, delivery, until.duration_since(now).unsigned_abs())
-                .await;
+            if state.is_held_by(&worker.owner) {
+                // It came twice, and the outcome of the first is just being recorded.
+                worker.queue.hide(delivery, RECORDED_IN).await?;
+                return Ok(Next::Later {
+                    back_in: RECORDED_IN,
+                });
+            }
+            let left = until.duration_since(now).unsigned_abs();
+            return somebody_elses(worker, delivery, left).await;
         }
         if let Some(claim) = Claim::take(worker, state, version).await? {
             return carry_out(worker, delivery, claim, manifest, cancel).await;
@@ -141,6 +155,10 @@ where
     }
     // Somebody is very busy with it.
     somebody_elses(worker, delivery, lease(worker.options.visibility_timeout)).await
+}
+
+fn read_state(object: Object) -> Result<(State, Option<Version>), StateFormatError> {
+    Ok((State::from_json(&object.bytes)?, Some(object.version)))
 }
 
 fn parse<B, Q, A, S>(bytes: &[u8], worker: &Worker<B, Q, A, S>) -> Result<Manifest, String> {
@@ -162,7 +180,7 @@ async fn somebody_elses<B, Q: Queue, A, S>(
         pause.as_secs()
     );
     worker.queue.hide(delivery, pause).await?;
-    Ok(Next::PutAside {
+    Ok(Next::Later {
         // Whoever works on it has a message of their own.
         back_in: Duration::ZERO,
     })

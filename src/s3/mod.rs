@@ -41,6 +41,8 @@ pub struct S3Options {
     pub endpoint: Option<String>,
     /// `auto` for R2.
     pub region: String,
+    /// The region where it is AWS by the credential chain; `None` for what the environment says.
+    pub aws_region: Option<String>,
     /// Fixed keys; `None` for the AWS credential chain.
     pub keys: Option<Keys>,
     /// How failed requests are repeated.
@@ -52,6 +54,7 @@ impl fmt::Debug for S3Options {
         f.debug_struct("S3Options")
             .field("endpoint", &self.endpoint)
             .field("region", &self.region)
+            .field("aws_region", &self.aws_region)
             .field("keys", &self.keys)
             .finish_non_exhaustive()
     }
@@ -97,7 +100,7 @@ impl S3Store {
             config.set_credentials_provider(Some(keys.provider()));
             options.endpoint.clone()
         } else {
-            let aws = crate::aws::chain(http).await;
+            let aws = crate::aws::chain(http, options.aws_region.as_ref(), None).await;
             config.set_credentials_provider(aws.credentials_provider());
             let endpoint = options
                 .endpoint
@@ -109,7 +112,7 @@ impl S3Store {
                 (None, Some(_)) => config.set_region(Some(Region::new("us-east-1"))),
                 (None, None) => {
                     return Err(StoreError::settings(
-                        "the store is AWS, but its region is not known; set `AWS_REGION`, or \
+                        "the store is AWS, but its region is not known; set `AWS_REGION` or `BATCH_AWS_REGION`, or \
                          `R2_ENDPOINT`, `R2_ACCESS_KEY` and `R2_SECRET_KEY` for another store",
                     ));
                 }

@@ -312,6 +312,7 @@ impl Settings {
         Ok(S3Options {
             endpoint: r2.endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
             region: r2.region.0.clone(),
+            aws_region: self.aws.region.as_ref().map(|region| region.0.clone()),
             keys: keys(r2.access_key.as_ref(), r2.secret_key.as_ref()),
             retry: RetryPolicy {
                 attempts: r2.attempts,

@@ -222,13 +222,11 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                     async { Ok(storing.await?) },
                     self.write_state(&mut state, version)
                 )?;
-                match written {
-                    Some(version) => Some(version),
-                    None => {
-                        known = self.read_state(&job).await?;
-                        continue;
-                    }
+                if written.is_none() {
+                    known = self.read_state(&job).await?;
+                    continue;
                 }
+                written
             } else {
                 storing.await?;
                 version
@@ -304,7 +302,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         state.sent = true;
         let confirmed = self.write_state(&mut state, version).await?;
         // Containers that wait for a machine or are busy look into the queue again. One that is idle
-        // may just have looked for the last time.
+        // may just have looked for the last time; then it takes nothing, and counts as none.
         let surely = active.waiting + active.running.min(depth.in_flight);
         let taken = confirmed.is_none();
         if batch_job_id.is_none() && surely == 0 && !taken && !self.is_taken_soon(&job).await? {

@@ -44,8 +44,8 @@ fn forbids(rule: &str, modules: &[&str], words: &[&str]) {
 #[test]
 fn the_core_is_pure() {
     forbids(
-        "`manifest` and `plan` do no I/O and know no port: same input, same plan, byte for byte",
-        &["manifest", "plan"],
+        "`manifest`, `plan` and `job` do no I/O and know no port: same input, same plan, byte for byte",
+        &["manifest", "plan", "job"],
         &[
             "tokio",
             "hyper",
@@ -66,8 +66,35 @@ fn the_core_is_pure() {
 fn ports_know_core_types_only() {
     forbids(
         "ports know core types, and neither each other nor the engine",
-        &["source", "sink", "bucket", "s3"],
-        &["crate::engine", "crate::settings", "crate::verify"],
+        &["source", "sink", "bucket", "queue", "compute", "s3", "aws"],
+        &[
+            "crate::engine",
+            "crate::settings",
+            "crate::verify",
+            "crate::processor",
+            "crate::submit",
+            "crate::cli",
+        ],
+    );
+    forbids(
+        "the engine knows nothing of queues, states and containers",
+        &["engine"],
+        &[
+            "crate::queue",
+            "crate::compute",
+            "crate::job",
+            "crate::processor",
+        ],
+    );
+    forbids(
+        "those who hand jobs in and those who do them meet only in `job`",
+        &["submit"],
+        &["crate::processor", "crate::engine"],
+    );
+    forbids(
+        "those who hand jobs in and those who do them meet only in `job`",
+        &["processor"],
+        &["crate::submit", "crate::compute"],
     );
     forbids("a source knows no sink", &["source"], &["crate::sink"]);
     forbids("a sink knows no source", &["sink"], &["crate::source"]);
@@ -102,7 +129,7 @@ fn http_stops_at_its_adapter() {
 #[test]
 fn the_sdk_stops_at_its_adapters() {
     forbids(
-        "only `s3`, `sink/s3.rs` and `bucket/s3.rs` know the AWS SDK",
+        "only `aws`, `s3` and the adapters in `sink`, `bucket`, `queue` and `compute` know the AWS SDK",
         &[
             "manifest",
             "plan",
@@ -115,6 +142,14 @@ fn the_sdk_stops_at_its_adapters() {
             "bucket/mod.rs",
             "bucket/folder.rs",
             "bucket/memory.rs",
+            "queue/mod.rs",
+            "queue/memory.rs",
+            "compute/mod.rs",
+            "compute/memory.rs",
+            "job",
+            "processor",
+            "submit",
+            "cli",
             "verify.rs",
             "bin",
         ],
@@ -125,7 +160,7 @@ fn the_sdk_stops_at_its_adapters() {
 #[test]
 fn only_programs_read_arguments_and_signals() {
     forbids(
-        "only `src/bin` reads arguments and decides exit codes",
+        "only `src/bin` (and `cli`, its library) reads arguments and decides exit codes",
         &[
             "manifest",
             "plan",
@@ -133,6 +168,11 @@ fn only_programs_read_arguments_and_signals() {
             "source",
             "sink",
             "settings",
+            "queue",
+            "compute",
+            "job",
+            "processor",
+            "submit",
             "verify.rs",
             "demo",
         ],
@@ -150,7 +190,7 @@ fn only_programs_read_arguments_and_signals() {
 fn memory_is_bounded() {
     forbids(
         "all photo bytes are covered by a reservation; no unbounded channel",
-        &["engine", "source", "sink"],
+        &["engine", "source", "sink", "processor"],
         &["unbounded"],
     );
 }

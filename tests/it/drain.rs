@@ -350,7 +350,7 @@ async fn every_attempt_is_measured() {
         METRICS
             .lock()
             .unwrap()
-            .push(serde_json::from_str(line).unwrap())
+            .push(serde_json::from_str(line).unwrap());
     };
     processor::drain(worker, &CancellationToken::new())
         .await

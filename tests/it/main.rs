@@ -9,7 +9,9 @@
 //! - `faults`: a misbehaving origin, and every kind of bad input
 //! - `queue`: one conformance suite for every queue
 //! - `sink`: one conformance suite for every sink
+//! - `service`: the programs over MinIO, LocalStack and moto: output, errors, signals
 //! - `store`: archives into buckets: the same bytes everywhere, failures, wrong settings
+//! - `submit`: handing jobs in: what is sent, what is not, and what failures leave behind
 
 mod accepted;
 mod bucket;
@@ -19,6 +21,8 @@ mod drain;
 mod engine;
 mod faults;
 mod queue;
+mod service;
 mod sink;
 mod store;
+mod submit;
 mod support;

@@ -2,6 +2,7 @@
 
 pub(crate) mod cloud;
 pub(crate) mod jobs;
+pub(crate) mod metadata;
 pub(crate) mod origin;
 pub(crate) mod r2;
 pub(crate) mod stores;

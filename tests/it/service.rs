@@ -1,0 +1,518 @@
+//! The programs as a service: `submit` and a draining `processor` over MinIO, LocalStack (SQS) and moto
+//! (Batch): what they print, what they say when something is wrong, and how they stop.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::Running;
+use crate::support::cloud::Cloud;
+use crate::support::metadata::Metadata;
+use crate::support::origin::{Fault, Origin, Photo, noise};
+use crate::support::stores::{Kind, Store, service};
+
+/// Compares with a snapshot, without what differs from run to run.
+macro_rules! assert_said {
+    ($($snapshot:expr),+) => {
+        insta::with_settings!({filters => vec![
+            (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
+            (r"photos-[0-9a-f]{16}", "[bucket]"),
+            (r"test-[0-9a-f]{16}", "[name]"),
+            (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[uuid]"),
+            (r"[0-9a-f]{32}", "[id]"),
+            (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[time]"),
+            (r"\?\S*X-Amz[^\s\x22]*", "?[signature]"),
+            (r"\b[\d.]+ s\b", "[n] s"),
+            (r#"_seconds": [\d.e-]+"#, r#"_seconds": [n]"#),
+        ]}, { insta::assert_snapshot!($($snapshot),+) })
+    };
+}
+
+/// A bucket, a queue, a job queue, an origin, and a folder with a manifest of two good photos and a
+/// missing one.
+struct Service {
+    store: Store,
+    cloud: Cloud,
+    origin: Origin,
+    folder: tempfile::TempDir,
+}
+
+impl Service {
+    async fn start(kind: Kind) -> Self {
+        let origin = Origin::start().await;
+        for index in 0..2 {
+            origin.add(
+                &format!("/{index}.jpg"),
+                Photo::new(noise(1_000_000, index)),
+            );
+        }
+        let service = Self {
+            store: Store::start(kind).await,
+            cloud: tokio::task::spawn_blocking(|| Cloud::start(10))
+                .await
+                .unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+            origin,
+        };
+        let photos = json!([
+            service.origin.url("/0.jpg?token=s3cret"),
+            service.origin.url("/gone.jpg?token=s3cret"),
+            service.origin.url("/1.jpg?token=s3cret"),
+        ]);
+        service.write(
+            "manifest.json",
+            &json!({"event_id": "smith", "photos": photos}),
+        );
+        service
+    }
+
+    fn write(&self, name: &str, manifest: &Value) {
+        fs::write(self.folder.path().join(name), manifest.to_string()).unwrap();
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(self.store.environment())
+            .envs(self.cloud.environment())
+            .env("R2_BUCKET", &self.store.bucket)
+            // Long enough for R2's one write a second to one key.
+            .env("WPP_R2__ATTEMPTS", "9")
+            .env("WPP_SOURCE__ALLOW_HTTP", "true")
+            .env("WPP_SOURCE__ALLOW_PRIVATE", "true")
+            .env("WPP_SOURCE__ALLOWED_HOSTS", "127.0.0.1")
+            .env("WPP_QUEUE__WAIT", "1s")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn submit(&self, args: &[&str]) -> Output {
+        self.command(env!("CARGO_BIN_EXE_submit"), args)
+            .output()
+            .unwrap()
+    }
+
+    /// A container, as AWS Batch starts it.
+    fn container(&self) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_processor"), &[]);
+        command
+            .env("WPP_LOG__FORMAT", "json")
+            .env("AWS_BATCH_JOB_ID", "b0b")
+            .env("AWS_BATCH_JOB_ATTEMPT", "1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// The job's state, by the program.
+    fn state(&self, job: &str) -> Value {
+        let output = self.submit(&["status", job, "--json"]);
+        assert_eq!(code(&output), 0, "{}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn wait_for(&self, job: &str, status: &str) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.state(job)["status"] != status {
+            assert!(Instant::now() < end, "{:#}", self.state(job));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A command and what came of it, as a person would see it.
+fn conversation(args: &[&str], output: &Output) -> String {
+    let text = format!(
+        "$ submit {}\n{}{}(exit code {})\n",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stdout),
+        said(output),
+        code(output)
+    );
+    assert!(!text.contains("s3cret"), "{text}");
+    text
+}
+
+#[test]
+fn help_is_help() {
+    let submit = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_submit"));
+        command
+            .args(args)
+            .env_clear()
+            .current_dir("/")
+            .output()
+            .unwrap()
+    };
+    for command in [
+        "",
+        "status",
+        "wait",
+        "cancel",
+        "list",
+        "retry",
+        "completions",
+    ] {
+        let args: Vec<&str> = [command, "--help"]
+            .into_iter()
+            .filter(|arg| !arg.is_empty())
+            .collect();
+        let output = submit(&args);
+        assert_eq!(code(&output), 0);
+        let name = format!(
+            "help_submit{}{command}",
+            if command.is_empty() { "" } else { "_" }
+        );
+        insta::assert_snapshot!(name, String::from_utf8_lossy(&output.stdout));
+    }
+    assert_eq!(code(&submit(&[])), 2);
+    for shell in ["bash", "zsh", "fish"] {
+        let output = submit(&["completions", shell]);
+        assert!(String::from_utf8_lossy(&output.stdout).contains("dead-letters"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_from_submit_to_done() {
+    let service = Service::start(Kind::Minio).await;
+    let mut talk = String::new();
+    let mut say = |args: &[&str], expected: i32| {
+        let output = service.submit(args);
+        talk.push_str(&conversation(args, &output));
+        assert_eq!(code(&output), expected, "{talk}");
+    };
+    say(&["manifest.json", "--dry-run"], 0);
+    say(&["list"], 0);
+    say(&["manifest.json"], 0);
+    say(&["manifest.json"], 0);
+    say(&["status", "smith"], 0);
+    let container = service.container().output().unwrap();
+    assert_eq!(code(&container), 0, "{}", said(&container));
+    say(&["status", "smith"], 0);
+    say(&["wait", "smith", "--json"], 0);
+    // The missing photo may be there now.
+    service
+        .origin
+        .add("/gone.jpg", Photo::new(noise(1_000_000, 7)));
+    say(&["manifest.json"], 0);
+    let container = service.container().output().unwrap();
+    assert_eq!(code(&container), 0, "{}", said(&container));
+    say(&["manifest.json", "--wait"], 0);
+    say(&["manifest.json", "--force"], 0);
+    say(&["cancel", "smith"], 0);
+    say(&["cancel", "smith"], 2);
+    say(&["wait", "smith"], 130);
+    say(&["retry", "smith"], 0);
+    say(&["retry", "smith"], 2);
+    say(&["list", "--status", "queued"], 0);
+    say(&["list", "--event", "jones"], 0);
+    say(&["retry", "--dead-letters"], 0);
+    assert_said!(talk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_says_what_it_does_in_json() {
+    let service = Service::start(Kind::R2).await;
+    assert_eq!(code(&service.submit(&["manifest.json"])), 0);
+    let metadata = Metadata::start().await;
+    let mut container = service.container();
+    container.env(
+        "ECS_CONTAINER_METADATA_URI_V4",
+        format!("{}/v4/task", metadata.url),
+    );
+    let output = container.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!((code(&output), said(&output).as_str()), (0, ""), "{text}");
+    assert!(!text.contains("s3cret"), "{text}");
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect();
+    let state = service.state("smith");
+    let metrics: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line.get("_aws").is_some())
+        .collect();
+    assert_eq!(metrics.len(), 1, "{text}");
+    assert_eq!(metrics[0]["job.id"], state["job"]);
+    assert_eq!(metrics[0]["Photos"], 2);
+    let finished = lines
+        .iter()
+        .find(|line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("finished"))
+        })
+        .unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(finished["span"]["job.id"], state["job"]);
+    let owner = &state["attempts"][0]["owner"];
+    assert_eq!(owner["batch_job_id"], "b0b");
+    assert_eq!(owner["log_stream"], "job/default/0123");
+    assert_eq!(state["log_stream"], "job/default/0123");
+}
+
+/// An event whose photo takes more than half an hour.
+fn slow_event(service: &Service) {
+    let slow = Photo::new(noise(3_000_000, 1)).always(Fault::CrawlAfter(1_000_000));
+    service.origin.add("/slow.jpg", slow);
+    let photos = json!([service.origin.url("/slow.jpg")]);
+    service.write("slow.json", &json!({"event_id": "slow", "photos": photos}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_stopped_gives_the_job_back_and_another_finishes_it() {
+    let service = Service::start(Kind::Minio).await;
+    slow_event(&service);
+    assert_eq!(code(&service.submit(&["slow.json"])), 0);
+    let mut container = Running::start(&mut service.container());
+    service.wait_for("slow", "transferring");
+    let asked = Instant::now();
+    container.signal(Signal::TERM);
+    let output = container.output();
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert_eq!(code(&output), 143, "{}", said(&output));
+    assert_eq!(service.state("slow")["status"], "queued");
+    assert_eq!(service.store.open_uploads().await, 0);
+
+    service
+        .origin
+        .add("/slow.jpg", Photo::new(noise(3_000_000, 1)));
+    let output = service.container().output().unwrap();
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    let state = service.state("slow");
+    assert_eq!(
+        (&state["status"], &state["attempt_count"]),
+        (&json!("done"), &json!(2))
+    );
+    assert_eq!(state["attempts"][0]["outcome"], "interrupted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spot_instance_that_is_taken_away_gives_the_job_back() {
+    let service = Service::start(Kind::Minio).await;
+    slow_event(&service);
+    assert_eq!(code(&service.submit(&["slow.json"])), 0);
+    let metadata = Metadata::start().await;
+    let mut container = service.container();
+    container.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.url);
+    let container = Running::start(&mut container);
+    service.wait_for("slow", "transferring");
+    metadata.give_notice();
+    let output = container.output();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(code(&output), 143, "{text}");
+    assert!(text.contains("about to be taken away"), "{text}");
+    assert_eq!(service.state("slow")["status"], "queued");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_settings_are_named_and_nothing_is_enqueued() {
+    let service = Service::start(Kind::Minio).await;
+    let mut talk = String::new();
+    let mut say = |what: &str, args: &[&str], change: &dyn Fn(&mut Command)| {
+        let mut command = service.command(env!("CARGO_BIN_EXE_submit"), args);
+        change(&mut command);
+        let output = command.output().unwrap();
+        let text = conversation(args, &output);
+        talk.push_str(&format!("# {what}\n{text}"));
+        assert_ne!(code(&output), 0, "{talk}");
+    };
+    say("nothing is set", &["manifest.json"], &|command| {
+        for name in [
+            "R2_BUCKET",
+            "BATCH_SQS_QUEUE_URL",
+            "BATCH_JOB_QUEUE_ARN",
+            "BATCH_JOB_DEFINITION_ARN",
+        ] {
+            command.env_remove(name);
+        }
+    });
+    say("no Batch", &["manifest.json"], &|command| {
+        command
+            .env_remove("BATCH_JOB_QUEUE_ARN")
+            .env_remove("BATCH_JOB_DEFINITION_ARN");
+    });
+    say("half a key", &["manifest.json"], &|command| {
+        command.env_remove("BATCH_AWS_SECRET_KEY");
+    });
+    say("no such queue", &["manifest.json"], &|command| {
+        let url = service.cloud.queue_url.replace("-jobs", "-nowhere");
+        command.env("BATCH_SQS_QUEUE_URL", url);
+    });
+    say("not a queue", &["manifest.json"], &|command| {
+        command.env("BATCH_SQS_QUEUE_URL", "jobs");
+    });
+    say("no such job definition", &["manifest.json"], &|command| {
+        command.env("BATCH_JOB_DEFINITION_ARN", "nowhere");
+    });
+    say("no such job queue", &["manifest.json"], &|command| {
+        command.env("BATCH_JOB_QUEUE_ARN", "nowhere");
+    });
+    say("no such bucket", &["manifest.json"], &|command| {
+        command.env("R2_BUCKET", "photos-0000000000000000");
+    });
+    say(
+        "a bucket that may only be read",
+        &["manifest.json"],
+        &|command| {
+            for name in [
+                "R2_ENDPOINT",
+                "R2_ACCESS_KEY",
+                "R2_SECRET_KEY",
+                "BATCH_AWS_ACCESS_KEY",
+                "BATCH_AWS_SECRET_KEY",
+            ] {
+                command.env_remove(name);
+            }
+            command
+                .env("AWS_ENDPOINT_URL_S3", &service.store.endpoint)
+                .envs(
+                    service
+                        .store
+                        .keys_that_may(&["s3:ListBucket", "s3:GetObject"]),
+                );
+        },
+    );
+    say(
+        "an event with slashes",
+        &["manifest.json", "--event-id", "a/b"],
+        &|_| {},
+    );
+    let long = format!(
+        "{{\"event_id\": \"long\", \"photos\": [\"{}\"]}}",
+        "x".repeat(50_000_000)
+    );
+    fs::write(service.folder.path().join("long.json"), long).unwrap();
+    say("a manifest of 50 MB", &["long.json"], &|_| {});
+    say(
+        "a host that is not allowed",
+        &["manifest.json"],
+        &|command| {
+            command.env_remove("WPP_SOURCE__ALLOWED_HOSTS");
+        },
+    );
+    say("no such file", &["nowhere.json"], &|_| {});
+    for command in ["status", "wait", "cancel", "retry"] {
+        say("no such job", &[command, "nowhere"], &|_| {});
+    }
+    say("not the name of a job", &["status", "a/b/c"], &|_| {});
+    assert_said!(talk);
+
+    // Not one of them has left a message.
+    let container = service.container().output().unwrap();
+    let text = String::from_utf8_lossy(&container.stdout).into_owned();
+    assert!(
+        text.contains("\"done\":0,\"failed\":0,\"put_aside\":0"),
+        "{text}"
+    );
+}
+
+/// A moto of the test's own, which asks for permissions, with an account that has none.
+struct Guarded {
+    _server: Running,
+    url: String,
+    keys: Value,
+}
+
+impl Guarded {
+    fn start() -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port().to_string();
+        drop(free);
+        let python = service("TEST_PYTHON");
+        let server = Running::start(
+            Command::new(&python)
+                .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port])
+                // The three calls below are let through.
+                .env("INITIAL_NO_AUTH_ACTION_COUNT", "3")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        );
+        let url = format!("http://127.0.0.1:{port}");
+        let script = "
+import boto3, json, sys, time, urllib.request
+url = sys.argv[1]
+for _ in range(100):
+    try:
+        urllib.request.urlopen(url + '/moto-api/', timeout=5); break
+    except OSError:
+        time.sleep(0.1)
+at = dict(endpoint_url=url, region_name='us-east-1', aws_access_key_id='a', aws_secret_access_key='b')
+iam = boto3.client('iam', **at)
+iam.create_user(UserName='guest')
+key = iam.create_access_key(UserName='guest')['AccessKey']
+queue = boto3.client('sqs', **at).create_queue(QueueName='guarded')['QueueUrl']
+print(json.dumps({'id': key['AccessKeyId'], 'secret': key['SecretAccessKey'], 'queue': queue}))
+";
+        let output = Command::new(&python)
+            .args(["-c", script, &url])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        Self {
+            _server: server,
+            url,
+            keys: serde_json::from_slice(&output.stdout).unwrap(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_permission_in_aws_is_named() {
+    let service = Service::start(Kind::Minio).await;
+    let guarded = tokio::task::spawn_blocking(Guarded::start).await.unwrap();
+    let text = |name: &str| guarded.keys[name].as_str().unwrap().to_owned();
+    let mut texts = String::new();
+    for (program, secret) in [
+        (env!("CARGO_BIN_EXE_submit"), text("secret")),
+        (env!("CARGO_BIN_EXE_processor"), text("secret")),
+        (env!("CARGO_BIN_EXE_submit"), "another".to_owned()),
+    ] {
+        let args: &[&str] = if program.ends_with("submit") {
+            &["manifest.json"]
+        } else {
+            &[]
+        };
+        let output = service
+            .command(program, args)
+            .env("BATCH_SQS_QUEUE_URL", text("queue"))
+            .env("AWS_ENDPOINT_URL_SQS", &guarded.url)
+            .env("BATCH_AWS_ACCESS_KEY", text("id"))
+            .env("BATCH_AWS_SECRET_KEY", secret)
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), 2, "{}", said(&output));
+        texts.push_str(&said(&output));
+    }
+    assert_said!(texts);
+}
+
+#[test]
+fn without_settings_a_container_ends_with_one_line_for_each_that_is_missing() {
+    let output = Command::new(env!("CARGO_BIN_EXE_processor"))
+        .env_clear()
+        .current_dir(Path::new("/"))
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    insta::assert_snapshot!(said(&output));
+}

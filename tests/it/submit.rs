@@ -1,0 +1,245 @@
+//! Handing jobs in: what is sent, what is not, and what failures leave behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use wedding_photo_processor::bucket::Bucket as _;
+use wedding_photo_processor::clock;
+use wedding_photo_processor::compute::memory::MemoryCompute;
+use wedding_photo_processor::job::Status;
+use wedding_photo_processor::queue::memory::MemoryQueue;
+use wedding_photo_processor::queue::{Delivery, Depth, Queue, QueueError};
+use wedding_photo_processor::submit::{SubmitError, Submitter};
+
+use crate::support::jobs::{Gate, World, event, parse};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn messages(world: &World) -> usize {
+    world.queue.depth().await.unwrap().total()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_photos_are_the_same_job() {
+    let world = World::new();
+    let first = world.submit(&event("event", 3)).await;
+    assert!(!first.joined && first.batch_job_id.is_some());
+    let second = world.submit(&event("event", 3)).await;
+    assert_eq!(second.job, first.job);
+    assert!(second.joined && second.batch_job_id.is_none());
+    assert_eq!(messages(&world).await, 1);
+    let other = world.submit(&event("event", 4)).await;
+    assert_ne!(other.job, first.job);
+
+    world.drain("c1").await.unwrap();
+    world.compute.end_all();
+    let third = world.submit(&event("event", 3)).await;
+    assert!(third.already_done, "{third:?}");
+    assert_eq!(third.archives, world.state(&first.job).await.archives);
+    assert_eq!(
+        (messages(&world).await, world.compute.names().len()),
+        (0, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_or_forced_is_done_again_at_the_same_place() {
+    let world = World::new();
+    let job = world.submit(&event("event", 3)).await.job;
+    world.drain("c1").await.unwrap();
+    let key = world.state(&job).await.archives[0].key.clone();
+    let bytes = world.archives.archive(&key).unwrap();
+
+    wedding_photo_processor::sink::ArchiveStore::remove(&world.archives, &key)
+        .await
+        .unwrap();
+    assert!(!world.submit(&event("event", 3)).await.already_done);
+    world.drain("c2").await.unwrap();
+    assert_eq!(world.archives.archive(&key).unwrap(), bytes);
+
+    let (manifest, given) = parse(&event("event", 3));
+    let forced = world
+        .submitter()
+        .submit(&manifest, &given, true)
+        .await
+        .unwrap();
+    assert_eq!(
+        (forced.already_done, forced.status),
+        (false, Status::Queued)
+    );
+    world.drain("c3").await.unwrap();
+    let state = world.state(&job).await;
+    assert_eq!((state.status, state.attempt_count), (Status::Done, 3));
+    assert_eq!(state.archives[0].key, key);
+    assert_eq!(world.archives.names(), [key]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_caller_is_a_subscriber_once() {
+    let world = World::new();
+    let mut manifest = event("event", 1);
+    world.submit(&manifest).await;
+    manifest["notify"] = json!({"email": ["one@example.com"]});
+    let job = world.submit(&manifest).await.job;
+    world.submit(&manifest).await;
+    manifest["notify"] = json!({"webhook": "https://caller.example/done?key=s3cret"});
+    assert_eq!(world.submit(&manifest).await.job, job);
+    let keys = world.bucket.list("jobs/event/").await.unwrap();
+    let subscribers = keys.iter().filter(|key| key.contains("/subscriber-"));
+    assert_eq!(subscribers.count(), 2, "{keys:?}");
+    let asked = world.bucket.get(&job.manifest()).await.unwrap().unwrap();
+    let asked = String::from_utf8(asked.bytes.to_vec()).unwrap();
+    assert!(!asked.contains("notify"), "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn containers_are_asked_for_while_there_is_more_work_than_containers() {
+    let world = World::new();
+    for number in 0..6 {
+        world.submit(&event(&format!("event-{number}"), 1)).await;
+    }
+    // Three at most, as the test's world has it.
+    assert_eq!(world.compute.names(), ["event-0", "event-1", "event-2"]);
+    assert_eq!(messages(&world).await, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_container_takes_the_next_job_and_no_other_is_asked_for() {
+    let world = World::new();
+    let first = world.submit(&event("first", 1)).await;
+    assert!(first.batch_job_id.is_some());
+    let (_cancel, container) = world.start("c1");
+    world.compute.start_all();
+    sleep(10 * SECOND).await;
+    assert_eq!(world.state(&first.job).await.status, Status::Done);
+    // It is idle now, and looks into the queue for the last time.
+    let second = world.submit(&event("second", 1)).await;
+    assert_eq!(second.batch_job_id, None);
+    assert_eq!(container.await.unwrap().unwrap().done, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_container_that_does_not_take_the_message_is_not_relied_on() {
+    let world = World::new();
+    world.submit(&event("first", 1)).await;
+    world.drain("c1").await.unwrap();
+    // The container has ended, but Batch still says that it runs.
+    world.compute.start_all();
+    assert_eq!(world.compute.names().len(), 1);
+    let started = Instant::now();
+    let second = world.submit(&event("second", 1)).await;
+    assert!(second.batch_job_id.is_some());
+    assert!(started.elapsed() < 3 * SECOND, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_container_and_message_are_lost_is_sent_again() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let job = world.submit(&event("event", 1)).await.job;
+    let (_cancel, container) = world.start("c1");
+    sleep(5 * SECOND).await;
+    assert!(world.submit(&event("event", 1)).await.joined);
+    container.abort();
+    let _ = container.await;
+    let mut state = world.state(&job).await;
+    state.renew(clock::system(), Duration::ZERO);
+    let json = state.to_json().into();
+    let always = wedding_photo_processor::bucket::Condition::None;
+    world.bucket.put(&job.state(), json, always).await.unwrap();
+    let again = world.submit(&event("event", 1)).await;
+    assert!(!again.joined, "{again:?}");
+    world.set_gate(Gate::Open);
+    sleep(60 * SECOND).await;
+    world.drain("c2").await.unwrap();
+    assert_eq!(world.state(&job).await.status, Status::Done);
+    assert_eq!(messages(&world).await, 0);
+}
+
+/// A queue that cannot be sent to while it is broken.
+struct Flaky {
+    queue: MemoryQueue,
+    broken: Arc<AtomicBool>,
+}
+
+impl Queue for Flaky {
+    async fn send(&self, body: &str) -> Result<(), QueueError> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(QueueError::NoDeadLetters("the network".to_owned()));
+        }
+        self.queue.send(body).await
+    }
+
+    async fn receive(
+        &self,
+        wait: Duration,
+        hide: Duration,
+    ) -> Result<Option<Delivery>, QueueError> {
+        self.queue.receive(wait, hide).await
+    }
+
+    async fn hide(&self, delivery: &Delivery, time: Duration) -> Result<bool, QueueError> {
+        self.queue.hide(delivery, time).await
+    }
+
+    async fn delete(&self, delivery: &Delivery) -> Result<(), QueueError> {
+        self.queue.delete(delivery).await
+    }
+
+    async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), QueueError> {
+        self.queue.bury(delivery, reason).await
+    }
+
+    async fn dead_letters(&self) -> Result<Self, QueueError> {
+        Ok(Self {
+            queue: self.queue.dead_letters().await?,
+            broken: Arc::clone(&self.broken),
+        })
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        self.queue.depth().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_sent_is_sent_when_it_is_handed_in_again() {
+    let world = World::new();
+    let broken = Arc::new(AtomicBool::new(true));
+    let submitter = Submitter {
+        bucket: Arc::clone(&world.bucket),
+        bucket_name: "photos".to_owned(),
+        queue: Flaky {
+            queue: world.queue.clone(),
+            broken: Arc::clone(&broken),
+        },
+        compute: MemoryCompute::default(),
+        archives: world.archives.clone(),
+        max_containers: 3,
+        clock: clock::system,
+    };
+    let (manifest, given) = parse(&event("event", 2));
+    for force in [false, true] {
+        broken.store(true, Ordering::Relaxed);
+        let error = submitter
+            .submit(&manifest, &given, force)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, SubmitError::Queue(_)), "{error}");
+        assert_eq!(messages(&world).await, 0);
+        broken.store(false, Ordering::Relaxed);
+        let submitted = submitter.submit(&manifest, &given, false).await.unwrap();
+        assert!(
+            !submitted.joined && !submitted.already_done,
+            "{submitted:?}"
+        );
+        assert_eq!(messages(&world).await, 1);
+        assert!(world.state(&submitted.job).await.sent);
+        // The second time, it is one that was done and has to be done again.
+        world.drain("c1").await.unwrap();
+        assert_eq!(world.state(&submitted.job).await.status, Status::Done);
+    }
+}
