@@ -10,7 +10,7 @@ pub mod http;
 
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -134,7 +134,11 @@ impl Aws {
         let context = Context::new(target, action, self.fixed_keys);
         let limit = REQUEST_TIMEOUT + wait;
         let attempt = || async {
-            match tokio::time::timeout(limit, request()).await {
+            let asked = Instant::now();
+            let answer = tokio::time::timeout(limit, request()).await;
+            let seconds = asked.elapsed().as_secs_f64();
+            tracing::debug!(seconds, "asked {} ({})", target.service, action.permission);
+            match answer {
                 Ok(answer) => answer.map_err(|error| classify(&context, &error)),
                 Err(_) => Err(context.timeout(limit)),
             }

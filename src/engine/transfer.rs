@@ -19,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use super::budget::{Budget, Reservation};
 use super::buffer::{BufferPool, Slots, split};
@@ -26,6 +27,7 @@ use super::checksum::{CRC32, CRC32C, combine, crc32};
 use super::concurrency::{Concurrency, WINDOW, Window};
 use super::fetch::{Failure, FailureKind, FetchEnv, FetchJob, Fetched, Place, Slice, fetch};
 use super::report::Slowest;
+use crate::manifest::EntryName;
 use crate::plan::layout::{self, LayoutError};
 use crate::plan::{Content, Part, Parts, SegmentKind, Volume};
 use crate::sink::{ArchiveUpload, PartData, PartReceipt, SinkError};
@@ -392,10 +394,12 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
                 .entry(job.entry)
                 .or_insert_with(Instant::now);
             let env = Arc::clone(&self.env);
-            self.tasks.spawn(async move {
+            let span = photo_span(&self.volume.entries[job.entry].name);
+            let fetching = async move {
                 let (fetched, outcome) = fetch(env, job).await;
                 Event::Fetched(fetched, outcome)
-            });
+            };
+            self.tasks.spawn(fetching.instrument(span));
             self.fetching += 1;
         }
         self.env
@@ -415,7 +419,7 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
                 continue;
             }
             let upload = Arc::clone(&self.upload);
-            self.tasks.spawn(async move {
+            let uploading = async move {
                 let FullPart { data, reservation } = part;
                 let bytes = data.bytes.clone();
                 Event::Uploaded(
@@ -424,7 +428,8 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
                         .await
                         .map(|receipt| (receipt, bytes, reservation)),
                 )
-            });
+            };
+            self.tasks.spawn(uploading.in_current_span());
             self.uploading += 1;
         }
     }
@@ -579,6 +584,17 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
     /// All connections are in use, and there is more to fetch.
     fn is_busy(&self) -> bool {
         self.fetching >= self.concurrency.limit() && !self.ready.is_empty()
+    }
+}
+
+/// What happens to a photo is told with its name, where somebody wants to know that much; else with
+/// the job's alone.
+fn photo_span(name: &EntryName) -> Span {
+    let span = tracing::debug_span!("photo", photo.name = %name);
+    if span.is_disabled() {
+        Span::current()
+    } else {
+        span
     }
 }
 

@@ -9,7 +9,7 @@ pub mod reader;
 
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::{ReconnectMode, RetryConfig};
@@ -207,7 +207,15 @@ impl S3Bucket {
     {
         let limit = REQUEST_TIMEOUT + Duration::from_secs(length / SLOWEST_TRANSFER);
         let attempt = || async {
-            match tokio::time::timeout(limit, request()).await {
+            let asked = Instant::now();
+            let answer = tokio::time::timeout(limit, request()).await;
+            let seconds = asked.elapsed().as_secs_f64();
+            tracing::debug!(
+                seconds,
+                store.bucket = self.name,
+                "asked the store: {doing}"
+            );
+            match answer {
                 Ok(answer) => answer.map_err(|error| self.error(doing, &error)),
                 Err(_) => Err(StoreError::timeout(&self.store.names, doing, limit)),
             }
