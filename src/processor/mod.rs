@@ -31,7 +31,9 @@ use crate::source::PhotoSource;
 
 /// Jobs whose outcome may be waiting to be recorded while the next one runs: a state is written
 /// at most once a second, which tiny jobs need not wait for.
-const MAX_FINISHING: usize = 8;
+const MAX_FINISHING: usize = 64;
+/// How much later than asked SQS may show a message again.
+const COMES_LATE: Duration = Duration::from_secs(5);
 /// How long recording may take once somebody asked to stop: Batch kills 30 s after it asks.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -159,9 +161,9 @@ where
             }
             Ok(Next::PutAside { back_in }) => {
                 drained.put_aside += 1;
-                stay_until = stay_until.max(Instant::now() + back_in);
+                stay_until = stay_until.max(stay(back_in));
             }
-            Ok(Next::Later { back_in }) => stay_until = stay_until.max(Instant::now() + back_in),
+            Ok(Next::Later { back_in }) => stay_until = stay_until.max(stay(back_in)),
             Ok(Next::Nothing) => {}
             Err(error) => break Err(error),
         }
@@ -181,6 +183,12 @@ where
         record.await;
     }
     outcome.map(|()| drained)
+}
+
+/// Until when to stay for a message that comes back.
+fn stay(back_in: Option<Duration>) -> Instant {
+    let now = Instant::now();
+    back_in.map_or(now, |back_in| now + back_in + COMES_LATE)
 }
 
 /// How a job ended whose outcome was recorded.

@@ -168,7 +168,9 @@ where
             match requeued {
                 Ok(()) => {
                     worker.queue.hide(delivery, pause).await?;
-                    Ok(Next::PutAside { back_in: pause })
+                    Ok(Next::PutAside {
+                        back_in: Some(pause),
+                    })
                 }
                 Err(lost) => give_up(worker, delivery, &lost, &attempted).await,
             }

@@ -37,12 +37,12 @@ pub(super) enum Next {
     /// The attempt failed, or nobody can deal with the message.
     PutAside {
         /// When the message comes back, if it does.
-        back_in: Duration,
+        back_in: Option<Duration>,
     },
     /// There is nothing to do now, but the message comes back.
     Later {
-        /// When that is worth staying for.
-        back_in: Duration,
+        /// When, if that is worth staying for.
+        back_in: Option<Duration>,
     },
     /// The message is gone.
     Nothing,
@@ -83,9 +83,7 @@ async fn bury<B, Q: Queue, A, S>(
 ) -> Result<Next, DrainError> {
     tracing::error!("a message goes to the dead-letter queue: {reason}");
     worker.queue.bury(delivery, reason).await?;
-    Ok(Next::PutAside {
-        back_in: Duration::ZERO,
-    })
+    Ok(Next::PutAside { back_in: None })
 }
 
 /// Finds out whether the job is to be done, claims it, and does it.
@@ -143,7 +141,7 @@ where
                 // It came twice, and the outcome of the first is just being recorded.
                 worker.queue.hide(delivery, RECORDED_IN).await?;
                 return Ok(Next::Later {
-                    back_in: RECORDED_IN,
+                    back_in: Some(RECORDED_IN),
                 });
             }
             let left = until.duration_since(now).unsigned_abs();
@@ -182,7 +180,7 @@ async fn somebody_elses<B, Q: Queue, A, S>(
     worker.queue.hide(delivery, pause).await?;
     Ok(Next::Later {
         // Whoever works on it has a message of their own.
-        back_in: Duration::ZERO,
+        back_in: None,
     })
 }
 

@@ -180,6 +180,8 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             self.compute.active(self.max_containers)
         );
         let mut known = known?;
+        let mut capacity = Some((depth, active));
+        let mut counted = (Depth::default(), Active::default());
         let subscriber = Subscriber::of(manifest);
         for _ in 0..MAX_CONFLICTS {
             let decision = self.decide(known.take(), force).await?;
@@ -212,6 +214,10 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                     (state, Some(version))
                 }
             };
+            // Nothing is written where nothing could be sent.
+            if let Some((depth, active)) = capacity.take() {
+                counted = (depth?, active?);
+            }
             let json = Bytes::from(given.canonical_json());
             let manifest_key = job.manifest();
             let storing = self.bucket.put(&manifest_key, json, Condition::None);
@@ -231,7 +237,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                 storing.await?;
                 version
             };
-            return self.send(state, version, depth?, active?).await;
+            return self.send(state, version, counted).await;
         }
         Err(SubmitError::Busy(job))
     }
@@ -288,8 +294,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         &self,
         mut state: State,
         version: Option<Version>,
-        depth: Depth,
-        active: Active,
+        (depth, active): (Depth, Active),
     ) -> Result<Submitted, SubmitError> {
         let job = state.job.clone();
         let work = (depth.total() + 1).min(self.max_containers);
