@@ -113,12 +113,14 @@ def job_queue(batch, name, environment):
         computeEnvironmentOrder=[{"order": 1, "computeEnvironment": environment}])["jobQueueArn"]
 
 
-# Exit codes 75 and 143 are worth another attempt (`src/exit_code.rs`). Without the last rule
+# Exit codes 75 and 143 are worth another attempt (`src/exit_code.rs`), and so is what the kernel kills
+# (137, for want of memory): its message comes back and needs a container. Without the last rule
 # anything that matches none would be retried.
 RETRY = {"attempts": 3, "evaluateOnExit": [
     {"onStatusReason": "Host EC2*", "action": "retry"},
     {"onExitCode": "75", "action": "retry"},
     {"onExitCode": "143", "action": "retry"},
+    {"onExitCode": "137", "action": "retry"},
     {"onReason": "*", "action": "exit"},
 ]}
 

@@ -121,7 +121,8 @@ impl From<&DrainError> for ExitCode {
     fn from(error: &DrainError) -> Self {
         match error {
             DrainError::Queue(error) => settings_or_not(error.is_about_settings()),
-            DrainError::Bucket(error) => Self::from(error),
+            DrainError::Bucket(error) => settings_or_not(Self::from(error) == Self::Usage),
+            DrainError::BucketSlow => Self::TryAgain,
             DrainError::Settings(_) => Self::Usage,
         }
     }

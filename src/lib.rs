@@ -31,8 +31,8 @@
 //! - [`settings`], [`telemetry`], [`shutdown`], [`exit_code`]: what programs need around that.
 //! - [`demo`]: sample photos and a server for them.
 //! - [`cli`]: what both programs share at their edge: options, printing, failures, services.
-//! - `src/bin/processor`, `src/bin/submit`: the programs; the only place that reads arguments,
-//!   environment and signals.
+//! - `src/bin/processor`, `src/bin/submit`: the programs; the only place that reads arguments and
+//!   signals. The environment is theirs and the settings', but for what AWS's own names say.
 //!
 //! # Glossary
 //!
@@ -51,7 +51,7 @@
 //!    out goes through [`sink::ArchiveUpload::abort`].
 //! 5. A photo is in the archive, or named as missing, or the run fails. Never silently left out.
 //! 6. Download tokens are never shown: [`manifest::PhotoUrl`] prints without its query.
-//! 7. Doing a job twice is harmless: the same keys, the same bytes, and a final state stays.
+//! 7. Doing a job twice is harmless: every attempt has keys of its own, and a final state stays.
 //! 8. There is no message without its manifest, and no state that is written without the version
 //!    that was read.
 //!

@@ -226,8 +226,8 @@ fn by_code(
         ("SignatureDoesNotMatch" | "InvalidSignature", _) => (
             Settings,
             format!(
-                "{secret_key} is not the secret of {access_key}, or this machine's clock is wrong; \
-                 check both"
+                "{secret_key} is not the secret of {access_key}, or this machine's clock is wrong, or \
+                 the {resource} is in another region than `BATCH_AWS_REGION` says; check them"
             ),
         ),
         ("ExpiredToken" | "RequestExpired" | "TokenRefreshRequired", _) => (
@@ -236,6 +236,10 @@ fn by_code(
         ),
         ("ReceiptHandleIsInvalid" | "MessageNotInflight", _) => {
             (Gone, format!("{doing} came too late: the message is gone"))
+        }
+        // What SQS says of a message that was removed, or hidden for twelve hours in all.
+        ("InvalidParameterValue", _) if said.contains("visibility timeout") => {
+            (Gone, format!("{doing} came too late: {said}"))
         }
         (name, status)
             if status >= 500

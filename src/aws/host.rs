@@ -15,11 +15,13 @@ use super::HyperClient;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long the metadata may take to answer; it is on the machine itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How often the metadata is looked for before it is clear that there is none.
+const MAX_LOOKS: u32 = 3;
 const INSTANCE_ID: &str = "/latest/meta-data/instance-id";
 const SPOT_NOTICE: &str = "/latest/meta-data/spot/instance-action";
 
-/// Cancels `cancel` when the machine is about to be taken away, because it is a Spot instance. Ends at
-/// once where there is no instance metadata. `AWS_EC2_METADATA_SERVICE_ENDPOINT` is honoured.
+/// Cancels `cancel` when the machine is about to be taken away, because it is a Spot instance. Ends
+/// soon where there is no instance metadata. `AWS_EC2_METADATA_SERVICE_ENDPOINT` is honoured.
 pub async fn watch_for_interruption(http: HyperClient, cancel: CancellationToken) {
     let config = ProviderConfig::default().with_http_client(http);
     let client = imds::Client::builder()
@@ -28,12 +30,17 @@ pub async fn watch_for_interruption(http: HyperClient, cancel: CancellationToken
         .connect_timeout(ANSWER_WITHIN)
         .read_timeout(ANSWER_WITHIN)
         .build();
-    if !matches!(
+    let mut looks = 0;
+    while !matches!(
         timeout(ANSWER_WITHIN, client.get(INSTANCE_ID)).await,
         Ok(Ok(_))
     ) {
-        tracing::debug!("there is no instance metadata: not on EC2");
-        return;
+        looks += 1;
+        if looks == MAX_LOOKS {
+            tracing::debug!("there is no instance metadata: not on EC2");
+            return;
+        }
+        sleep(LOOK_EVERY).await;
     }
     tracing::debug!("watching for an interruption of the Spot instance");
     loop {

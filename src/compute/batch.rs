@@ -60,7 +60,12 @@ impl BatchCompute {
                         .send()
                 })
                 .await?;
-            count += page.job_summary_list().len();
+            let ours = page.job_summary_list().iter().filter(|job| {
+                (job.job_definition()).is_none_or(|definition| {
+                    definition_name(definition) == definition_name(&self.job_definition)
+                })
+            });
+            count += ours.count();
             token = page.next_token;
             if token.is_none() || count >= enough {
                 return Ok(count);
@@ -76,6 +81,12 @@ fn job_name(name: &str) -> String {
         _ => '-',
     });
     "photos-".chars().chain(name).take(MAX_NAME).collect()
+}
+
+/// The name in `arn:aws:batch:region:account:job-definition/name:revision`, or in `name:revision`.
+fn definition_name(definition: &str) -> &str {
+    let name = definition.rsplit('/').next().unwrap_or_default();
+    name.split(':').next().unwrap_or_default()
 }
 
 impl Compute for BatchCompute {
@@ -128,10 +139,6 @@ impl Compute for BatchCompute {
             .await?;
         let job = answer.jobs.unwrap_or_default().into_iter().next();
         Ok(job.map(|job| ContainerJob {
-            status: job
-                .status
-                .map_or_else(String::new, |status| status.to_string()),
-            reason: job.status_reason,
             log_stream: job
                 .container
                 .and_then(|container| container.log_stream_name),
@@ -142,6 +149,14 @@ impl Compute for BatchCompute {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn job_definitions_are_told_apart_by_name() {
+        let arn = "arn:aws:batch:us-east-1:123456789012:job-definition/photos:7";
+        assert_eq!(definition_name(arn), "photos");
+        assert_eq!(definition_name("photos:3"), "photos");
+        assert_eq!(definition_name("photos"), "photos");
+    }
 
     #[test]
     fn names_are_such_as_batch_takes() {

@@ -44,10 +44,6 @@ impl Active {
 /// A container's job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerJob {
-    /// Its status, in Batch's words.
-    pub status: String,
-    /// Why it has this status, where somebody says.
-    pub reason: Option<String>,
     /// Its stream in CloudWatch Logs.
     pub log_stream: Option<String>,
 }

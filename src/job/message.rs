@@ -20,12 +20,31 @@ pub struct Message {
 /// Why a message cannot be acted on, now or later.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
-    /// It is something else.
-    #[error("the message is not one of ours")]
-    Unreadable(#[source] serde_json::Error),
+    /// It is something else. What it says is not told, since it may hold secrets.
+    #[error("the message is not one of ours ({what} at line {line}, column {column})")]
+    Unreadable {
+        /// What is wrong with it.
+        what: &'static str,
+        /// Where, from 1.
+        line: usize,
+        /// Where in the line, from 1.
+        column: usize,
+    },
     /// A newer program wrote it.
     #[error("the message has version {0}, which this program does not know; update it")]
     Version(u64),
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unreadable(error: serde_json::Error) -> MessageError {
+    MessageError::Unreadable {
+        what: match error.classify() {
+            serde_json::error::Category::Data => "not the fields of a message",
+            _ => "not JSON",
+        },
+        line: error.line(),
+        column: error.column(),
+    }
 }
 
 impl Message {
@@ -57,11 +76,11 @@ impl Message {
             job: JobKey,
             volume: Option<u32>,
         }
-        let Versioned { version } = serde_json::from_str(body).map_err(MessageError::Unreadable)?;
+        let Versioned { version } = serde_json::from_str(body).map_err(unreadable)?;
         if version != u64::from(VERSION) {
             return Err(MessageError::Version(version));
         }
-        let Body { job, volume } = serde_json::from_str(body).map_err(MessageError::Unreadable)?;
+        let Body { job, volume } = serde_json::from_str(body).map_err(unreadable)?;
         Ok(Self {
             version: VERSION,
             job,

@@ -38,7 +38,7 @@ pub struct State {
     pub updated_at: Timestamp,
     /// Photos that the manifest names.
     pub photos: usize,
-    /// Makes the keys of the archives such that nobody can guess them.
+    /// Makes the keys of the attempt's archives such that nobody can guess them.
     pub secret: String,
     /// Who works on it.
     #[serde(default)]
@@ -55,7 +55,7 @@ pub struct State {
     /// The last ones.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
-    /// Attempts since it was queued that failed in a way that may pass.
+    /// Attempts since it was handed in that failed in a way that may pass, or were lost.
     #[serde(default)]
     pub failures: u32,
     /// The finished archives, in order.
@@ -234,8 +234,8 @@ pub enum StateFormatError {
 }
 
 impl State {
-    /// A job that was just handed in. `secret` is a random text for the keys of its archives.
-    pub fn queued(job: JobKey, photos: usize, secret: String, now: Timestamp) -> Self {
+    /// A job that was just handed in.
+    pub fn queued(job: JobKey, photos: usize, now: Timestamp) -> Self {
         Self {
             version: VERSION,
             job,
@@ -245,7 +245,7 @@ impl State {
             queued_at: now,
             updated_at: now,
             photos,
-            secret,
+            secret: String::new(),
             lease: None,
             progress: Transferred::default(),
             timings: Timings::default(),
@@ -276,12 +276,12 @@ impl State {
         serde_json::to_vec_pretty(self).expect("texts and numbers only")
     }
 
-    /// The folder of its archives in the bucket.
+    /// The folder of the attempt's archives in the bucket.
     pub fn archive_folder(&self) -> String {
         self.job.archives(&self.secret)
     }
 
-    /// Until when another container's lease holds, if it does at `now`.
+    /// Until when a container's lease holds, if one does at `now`.
     pub fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
         let lease = self.lease.as_ref()?;
         (!self.status.is_final() && lease.until > now).then_some(lease.until)
@@ -307,10 +307,12 @@ impl State {
         self.timings = Timings::default();
     }
 
-    /// Begins an attempt.
-    pub fn begin(&mut self, owner: &Owner, now: Timestamp, lease: Duration) {
+    /// Begins an attempt. `secret` is a random text for the keys of its archives: every attempt has
+    /// a folder of its own, so that none can harm what another has finished.
+    pub fn begin(&mut self, owner: &Owner, secret: String, now: Timestamp, lease: Duration) {
         self.status = Status::Probing;
         self.sent = true;
+        self.secret = secret;
         self.progress = Transferred::default();
         self.timings = Timings {
             queued_seconds: Some(seconds_between(self.queued_at, now)),
@@ -319,7 +321,9 @@ impl State {
         if let Some(last) = self.attempts.last_mut()
             && last.ended_at.is_none()
         {
-            last.outcome.get_or_insert_with(|| "lost".to_owned());
+            last.ended_at = Some(now);
+            last.outcome = Some("lost".to_owned());
+            self.failures += 1;
         }
         self.attempt_count += 1;
         self.attempts.push(Attempt {
@@ -350,10 +354,18 @@ impl State {
     pub fn end(&mut self, status: Status, outcome: impl Into<String>, now: Timestamp) {
         self.status = status;
         self.lease = None;
-        if let Some(attempt) = self.attempts.last_mut() {
+        if let Some(attempt) = self.attempts.last_mut()
+            && attempt.ended_at.is_none()
+        {
             attempt.ended_at = Some(now);
             attempt.outcome = Some(outcome.into());
         }
+    }
+
+    /// Ends the attempt that runs; the job waits in the queue again.
+    pub fn put_back(&mut self, outcome: impl Into<String>, now: Timestamp) {
+        self.end(Status::Queued, outcome, now);
+        self.queued_at = now;
     }
 
     /// Notes missing photos: all are counted, the first are named.
@@ -380,7 +392,7 @@ mod tests {
 
     fn state() -> State {
         let job = "smith/0123456789abcdef0123456789abcdef".parse().unwrap();
-        State::queued(job, 3, "5ec2e7".to_owned(), at(0))
+        State::queued(job, 3, at(0))
     }
 
     fn owner(id: &str) -> Owner {
@@ -396,7 +408,12 @@ mod tests {
     #[test]
     fn the_first_version_stays_readable() {
         let mut state = state();
-        state.begin(&owner("c1"), at(2), Duration::from_secs(30));
+        state.begin(
+            &owner("c1"),
+            "5ec2e7".to_owned(),
+            at(2),
+            Duration::from_secs(30),
+        );
         state.note_missing(&[Missing {
             photo: 1,
             name: EntryName::sanitize("a.jpg").unwrap(),
@@ -418,7 +435,12 @@ mod tests {
     fn a_lease_holds_until_it_runs_out_or_is_given_back() {
         let mut state = state();
         assert_eq!(state.held_until(at(1)), None);
-        state.begin(&owner("c1"), at(1), Duration::from_secs(30));
+        state.begin(
+            &owner("c1"),
+            "5ec2e7".to_owned(),
+            at(1),
+            Duration::from_secs(30),
+        );
         assert!(state.is_held_by(&owner("c1")));
         assert!(!state.is_held_by(&owner("c2")));
         assert_eq!(state.held_until(at(30)), Some(at(31)));
@@ -433,7 +455,12 @@ mod tests {
     fn attempts_are_counted_and_the_last_ones_kept() {
         let mut state = state();
         for second in 0..15 {
-            state.begin(&owner("c"), at(second), Duration::from_secs(30));
+            state.begin(
+                &owner("c"),
+                "5ec2e7".to_owned(),
+                at(second),
+                Duration::from_secs(30),
+            );
             state.end(Status::Queued, "interrupted", at(second));
         }
         assert_eq!(

@@ -75,6 +75,11 @@ impl Manifest {
         let mut photos = Some(Vec::new());
         let manifest = parse::parse(bytes, defaults, hosts, &mut photos)?;
         let given = Given::new(&manifest, photos.unwrap_or_default());
+        // It is stored in its normal form, and read back from there.
+        let length = given.canonical_json().len();
+        if length > MAX_MANIFEST_BYTES {
+            return Err(parse::too_long(length));
+        }
         Ok((manifest, given))
     }
 

@@ -38,15 +38,10 @@ pub(super) fn parse(
     hosts: &HostRules,
     given: &mut Option<Vec<GivenPhoto>>,
 ) -> Result<Manifest, Violations> {
-    let mut found = Violations::default();
     if bytes.len() > MAX_MANIFEST_BYTES {
-        found.add(
-            "manifest",
-            format!("is {} bytes long", bytes.len()),
-            format!("at most {MAX_MANIFEST_BYTES} bytes are read; split the event"),
-        );
-        return Err(found);
+        return Err(too_long(bytes.len()));
     }
+    let mut found = Violations::default();
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}').trim(),
         Err(error) => {
@@ -75,6 +70,17 @@ pub(super) fn parse(
         }
     };
     found.or(manifest)
+}
+
+/// A manifest has more bytes than are read.
+pub(super) fn too_long(length: usize) -> Violations {
+    let mut found = Violations::default();
+    found.add(
+        "manifest",
+        format!("is {length} bytes long"),
+        format!("at most {MAX_MANIFEST_BYTES} bytes are read; split the event"),
+    );
+    found
 }
 
 fn json<'a, T: Deserialize<'a>>(text: &'a str, found: &mut Violations) -> Option<T> {

@@ -11,7 +11,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Worker;
 use crate::bucket::{Bucket, BucketError, Condition, Version};
-use crate::clock::Clock;
+use crate::chain;
+use crate::clock::{Clock, new_secret};
 use crate::engine::{Phase, Progress};
 use crate::job::{Owner, State, Status, Transferred};
 use crate::queue::{Delivery, Queue};
@@ -36,6 +37,8 @@ pub(super) enum Lost {
     Taken,
     /// The bucket could not be reached.
     Bucket(BucketError),
+    /// The bucket did not answer in time.
+    Slow,
 }
 
 /// A state that this container holds the lease of.
@@ -45,6 +48,8 @@ pub(super) struct Claim<B> {
     clock: Clock,
     lease: Duration,
     pub(super) state: State,
+    /// The number of the attempt that this is about.
+    attempt: u32,
     version: Version,
     written: Instant,
 }
@@ -65,7 +70,7 @@ impl<B: Bucket> Claim<B> {
     ) -> Result<Option<Self>, BucketError> {
         let lease = lease(worker.options.visibility_timeout);
         let now = (worker.clock)();
-        state.begin(&worker.owner, now, lease);
+        state.begin(&worker.owner, new_secret(), now, lease);
         state.updated_at = now;
         let condition = version.map_or(Condition::Absent, Condition::Unchanged);
         let json = Bytes::from(state.to_json());
@@ -75,6 +80,7 @@ impl<B: Bucket> Claim<B> {
                 owner: worker.owner.clone(),
                 clock: worker.clock,
                 lease,
+                attempt: state.attempt_count,
                 state,
                 version,
                 written: Instant::now(),
@@ -84,8 +90,19 @@ impl<B: Bucket> Claim<B> {
         }
     }
 
-    /// Writes the state as `change` makes it, and renews the lease if there is one.
-    pub(super) async fn write(&mut self, change: impl Fn(&mut State)) -> Result<(), Lost> {
+    /// Writes the state as `change` makes it, and renews the lease if there is one; gives up after
+    /// `limit`. Whether the write came through then is seen at the next one.
+    pub(super) async fn write(
+        &mut self,
+        limit: Duration,
+        change: impl Fn(&mut State),
+    ) -> Result<(), Lost> {
+        timeout(limit, self.write_at_last(change))
+            .await
+            .unwrap_or(Err(Lost::Slow))
+    }
+
+    async fn write_at_last(&mut self, change: impl Fn(&mut State)) -> Result<(), Lost> {
         sleep_until(self.written + WRITE_SPACING).await;
         for _ in 0..MAX_CONFLICTS {
             let now = (self.clock)();
@@ -109,6 +126,11 @@ impl<B: Bucket> Claim<B> {
         Err(Lost::Taken)
     }
 
+    /// How long the lease holds without being renewed.
+    pub(super) fn lease(&self) -> Duration {
+        self.lease
+    }
+
     /// The clock.
     pub(super) fn clock(&self) -> Clock {
         self.clock
@@ -122,7 +144,7 @@ impl<B: Bucket> Claim<B> {
         if state.status == Status::Cancelled {
             return Err(Lost::Cancelled);
         }
-        if !state.is_held_by(&self.owner) {
+        if !state.is_held_by(&self.owner) || state.attempt_count != self.attempt {
             return Err(Lost::Taken);
         }
         (self.state, self.version) = (state, object.version);
@@ -196,7 +218,9 @@ async fn hide<B: Bucket, Q: Queue, A: ArchiveStore, S: PhotoSource>(
             Some(Ok(true)) | None => {}
             // The lease protects the work all the same.
             Some(Ok(false)) => tracing::warn!("the message came back to the queue too early"),
-            Some(Err(error)) => tracing::warn!("the message could not be kept hidden: {error}"),
+            Some(Err(error)) => {
+                tracing::warn!("the message could not be kept hidden: {}", chain(&error));
+            }
         }
     }
 }
@@ -216,10 +240,10 @@ async fn write<B: Bucket>(
             () = stop.cancelled() => return None,
             _ = tick.tick() => {}
         }
+        let mut claim = claim.lock().await;
+        let limit = claim.lease() / 3 + WRITE_SPACING;
         let written = claim
-            .lock()
-            .await
-            .write(|state| {
+            .write(limit, |state| {
                 state.status = match progress.phase() {
                     Phase::Probing => Status::Probing,
                     Phase::Transferring | Phase::Verifying => Status::Transferring,
@@ -230,7 +254,10 @@ async fn write<B: Bucket>(
         match written {
             Ok(()) => {}
             // It may come back before the lease runs out, and if not, the next write tells.
-            Err(Lost::Bucket(error)) => tracing::warn!("progress could not be written: {error}"),
+            Err(Lost::Bucket(error)) => {
+                tracing::warn!("progress could not be written: {}", chain(&error));
+            }
+            Err(Lost::Slow) => tracing::warn!("progress could not be written in time"),
             Err(reason) => {
                 lost.cancel();
                 return Some(reason);

@@ -15,8 +15,8 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::work::Next;
@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::engine::EngineOptions;
 use crate::job::Owner;
 use crate::manifest::HostRules;
-use crate::queue::{Queue, QueueError};
+use crate::queue::{Delivery, Queue, QueueError};
 use crate::sink::ArchiveStore;
 use crate::source::PhotoSource;
 
@@ -34,6 +34,8 @@ use crate::source::PhotoSource;
 const MAX_FINISHING: usize = 64;
 /// How much later than asked SQS may show a message again.
 const COMES_LATE: Duration = Duration::from_secs(5);
+/// The least time between two looks into the queue.
+const POLL_PAUSE: Duration = Duration::from_millis(100);
 /// How long recording may take once somebody asked to stop: Batch kills 30 s after it asks.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -104,6 +106,9 @@ pub enum DrainError {
     /// The bucket is out of reach.
     #[error("the bucket cannot be used")]
     Bucket(#[from] BucketError),
+    /// The bucket does not answer.
+    #[error("the bucket does not answer")]
+    BucketSlow,
     /// The settings do for no job.
     #[error("no job can be done with these settings: {0}")]
     Settings(String),
@@ -124,13 +129,17 @@ where
     S: PhotoSource,
 {
     let mut drained = Drained::default();
-    let mut finishing = JoinSet::new();
-    // Messages that were put off come back by then; who else would be there to take them?
-    let mut stay_until = Instant::now();
+    let mut finishing: JoinSet<Result<Finished, DrainError>> = JoinSet::new();
+    // Messages that come back by themselves; who else would be there to take them?
+    let mut put_off: Vec<PutOff> = Vec::new();
+    let mut last_message = Instant::now();
     let outcome = loop {
         if cancel.is_cancelled() {
             drained.interrupted = true;
             break Ok(());
+        }
+        if let Err(error) = drained.note(finishing.try_join_next()) {
+            break Err(error);
         }
         let options = &worker.options;
         let receiving = worker
@@ -142,53 +151,102 @@ where
         };
         let delivery = match received {
             Ok(Some(delivery)) => delivery,
-            Ok(None) if Instant::now() < stay_until => {
+            Ok(None) => {
+                let now = Instant::now();
+                put_off.retain(|message| message.stay_until > now);
+                if put_off.is_empty() {
+                    match nothing_comes_back(&worker, last_message).await {
+                        Ok(true) => break Ok(()),
+                        Ok(false) => {}
+                        Err(error) => break Err(error),
+                    }
+                }
                 // Without long polling this would be a busy loop.
-                let _ = cancel
-                    .run_until_cancelled(tokio::time::sleep(Duration::from_millis(100)))
-                    .await;
+                let _ = cancel.run_until_cancelled(sleep(POLL_PAUSE)).await;
                 continue;
             }
-            Ok(None) => break Ok(()),
             Err(error) => break Err(error.into()),
         };
-        match work::work(&worker, delivery, cancel).await {
+        last_message = Instant::now();
+        match work::work(&worker, delivery.clone(), cancel).await {
             Ok(Next::Finish(finish)) => {
                 finishing.spawn(finish);
-                while finishing.len() > MAX_FINISHING {
-                    note(&mut drained, finishing.join_next().await);
+                while finishing.len() > MAX_FINISHING && !cancel.is_cancelled() {
+                    let joined = cancel.run_until_cancelled(finishing.join_next()).await;
+                    if let Err(error) = drained.note(joined.flatten()) {
+                        finishing.spawn(async { Err(error) });
+                        break;
+                    }
                 }
             }
             Ok(Next::PutAside { back_in }) => {
                 drained.put_aside += 1;
-                stay_until = stay_until.max(stay(back_in));
+                put_off.extend(back_in.map(|time| PutOff::new(delivery, time)));
             }
-            Ok(Next::Later { back_in }) => stay_until = stay_until.max(stay(back_in)),
+            Ok(Next::Later { back_in }) => {
+                put_off.extend(back_in.map(|time| PutOff::new(delivery, time)));
+            }
             Ok(Next::Nothing) => {}
             Err(error) => break Err(error),
         }
     };
-    let record = async {
-        while let Some(finished) = finishing.join_next().await {
-            note(&mut drained, Some(finished));
+    let recorded = {
+        let record = async {
+            while let Some(finished) = finishing.join_next().await {
+                drained.note(Some(finished))?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            recorded = record => recorded,
+            () = after(cancel, GRACE) => {
+                tracing::warn!("some outcomes could not be recorded in time; these jobs are done again");
+                Ok(())
+            }
         }
     };
-    if cancel.is_cancelled() {
-        if tokio::time::timeout(GRACE, record).await.is_err() {
-            tracing::warn!(
-                "some outcomes could not be recorded in time; these jobs are done again"
-            );
+    let ended = outcome.and(recorded);
+    if cancel.is_cancelled() || ended.is_err() {
+        // Others need not wait for the time that we would have waited.
+        for message in &put_off {
+            work::hide(&worker, &message.delivery, Duration::ZERO).await;
         }
-    } else {
-        record.await;
     }
-    outcome.map(|()| drained)
+    ended.map(|()| drained)
 }
 
-/// Until when to stay for a message that comes back.
-fn stay(back_in: Option<Duration>) -> Instant {
-    let now = Instant::now();
-    back_in.map_or(now, |back_in| now + back_in + COMES_LATE)
+/// Ends so long after somebody asked to stop.
+async fn after(cancel: &CancellationToken, time: Duration) {
+    cancel.cancelled().await;
+    sleep(time).await;
+}
+
+/// Whether the queue is empty for good. A message that is hidden may be that of a container which
+/// was lost, and shows itself within the visibility timeout.
+async fn nothing_comes_back<B, Q: Queue, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    last_message: Instant,
+) -> Result<bool, DrainError> {
+    let patience = worker.options.visibility_timeout + COMES_LATE;
+    if last_message.elapsed() > patience {
+        return Ok(true);
+    }
+    Ok(worker.queue.depth().await?.in_flight == 0)
+}
+
+/// A message that was put off.
+struct PutOff {
+    delivery: Delivery,
+    stay_until: Instant,
+}
+
+impl PutOff {
+    fn new(delivery: Delivery, time: Duration) -> Self {
+        Self {
+            delivery,
+            stay_until: Instant::now() + time + COMES_LATE,
+        }
+    }
 }
 
 /// How a job ended whose outcome was recorded.
@@ -200,11 +258,18 @@ enum Finished {
     Gone,
 }
 
-fn note(drained: &mut Drained, finished: Option<Result<Finished, tokio::task::JoinError>>) {
-    match finished {
-        Some(Ok(Finished::Done)) => drained.done += 1,
-        Some(Ok(Finished::Failed)) => drained.failed += 1,
-        Some(Ok(Finished::Gone)) | None => {}
-        Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+impl Drained {
+    fn note(
+        &mut self,
+        finished: Option<Result<Result<Finished, DrainError>, JoinError>>,
+    ) -> Result<(), DrainError> {
+        match finished {
+            Some(Ok(Ok(Finished::Done))) => self.done += 1,
+            Some(Ok(Ok(Finished::Failed))) => self.failed += 1,
+            Some(Ok(Ok(Finished::Gone))) | None => {}
+            Some(Ok(Err(error))) => return Err(error),
+            Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+        }
+        Ok(())
     }
 }

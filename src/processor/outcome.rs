@@ -10,11 +10,11 @@ use tracing::Instrument as _;
 
 use super::claim::{Claim, Lost, transferred};
 use super::metrics::JobMetrics;
-use super::work::{Next, backoff};
+use super::work::{Next, backoff, hide};
 use super::{DrainError, Finished, Worker};
 use crate::bucket::Bucket;
 use crate::chain;
-use crate::engine::{EngineError, Phase, Progress, Report, peak_memory_bytes};
+use crate::engine::{EngineError, Progress, Report, peak_memory_bytes};
 use crate::exit_code::ExitCode;
 use crate::job::{JobKey, StateArchive, StateError, Status};
 use crate::plan::Missing;
@@ -22,6 +22,11 @@ use crate::queue::{Delivery, Queue};
 use crate::sink::ArchiveStore;
 use crate::source::PhotoSource;
 
+/// How long recording an outcome may take: longer than any outage that the store's own repetitions
+/// ride out.
+const RECORD_WITHIN: Duration = Duration::from_mins(10);
+/// The same once somebody asked to stop.
+const PUT_BACK_WITHIN: Duration = Duration::from_secs(4);
 /// Bytes of an error that are kept.
 const MAX_ERROR_BYTES: usize = 4000;
 
@@ -33,6 +38,8 @@ pub(super) enum Verdict {
         message: String,
         code: ExitCode,
         missing: Vec<Missing>,
+        /// Whether its message goes to the dead-letter queue, where somebody will see it.
+        bury: bool,
     },
     /// Another attempt may work.
     Retry(String),
@@ -47,7 +54,6 @@ pub(super) struct Attempted {
     pub(super) job: JobKey,
     /// Where its archives go.
     pub(super) folder: String,
-    pub(super) seconds: f64,
     pub(super) queued_seconds: f64,
     pub(super) progress: Arc<Progress>,
 }
@@ -72,6 +78,7 @@ pub(super) fn judge(outcome: Result<Report, EngineError>) -> Verdict {
             message,
             code,
             missing,
+            bury: false,
         },
         // Too little for this event, which does not keep others from being done.
         (EngineError::BudgetTooSmall { .. } | EngineError::SpoolFull { .. }, _)
@@ -79,6 +86,7 @@ pub(super) fn judge(outcome: Result<Report, EngineError>) -> Verdict {
             message,
             code,
             missing: Vec::new(),
+            bury: false,
         },
         (_, ExitCode::Usage) => Verdict::Unusable(message),
         _ => Verdict::Retry(message),
@@ -105,54 +113,39 @@ where
             if let (Lost::Cancelled, Verdict::Done(report)) = (&lost, &verdict) {
                 remove_archives(worker, report, &attempted).await;
             }
-            return give_up(worker, delivery, &lost, &attempted).await;
+            return give_up(worker, delivery, lost, &attempted).await;
         }
+    };
+    let worker = Arc::clone(worker);
+    let verdict = match verdict {
+        Verdict::Retry(message) if claim.state.failures + 1 >= worker.options.attempts => {
+            Verdict::Failed {
+                message,
+                code: ExitCode::TryAgain,
+                missing: Vec::new(),
+                bury: true,
+            }
+        }
+        verdict => verdict,
     };
     match verdict {
         Verdict::Done(report) => {
-            let finish = finish_done(
-                Arc::clone(worker),
-                delivery.clone(),
-                claim,
-                *report,
-                attempted,
-            );
+            let finish = finish_done(worker, delivery.clone(), claim, *report, attempted);
             Ok(Next::Finish(Box::pin(finish.in_current_span())))
         }
         Verdict::Failed {
             message,
             code,
             missing,
+            bury,
         } => {
             let failure = FinalFailure {
                 message,
                 code,
                 missing,
-                bury: false,
+                bury,
             };
-            let finish = finish_failed(
-                Arc::clone(worker),
-                delivery.clone(),
-                claim,
-                failure,
-                attempted,
-            );
-            Ok(Next::Finish(Box::pin(finish.in_current_span())))
-        }
-        Verdict::Retry(message) if claim.state.failures + 1 >= worker.options.attempts => {
-            let failure = FinalFailure {
-                message,
-                code: ExitCode::TryAgain,
-                missing: Vec::new(),
-                bury: true,
-            };
-            let finish = finish_failed(
-                Arc::clone(worker),
-                delivery.clone(),
-                claim,
-                failure,
-                attempted,
-            );
+            let finish = finish_failed(worker, delivery.clone(), claim, failure, attempted);
             Ok(Next::Finish(Box::pin(finish.in_current_span())))
         }
         Verdict::Retry(message) => {
@@ -163,31 +156,37 @@ where
                 "the attempt failed; trying again in {} s: {message}",
                 pause.as_secs()
             );
-            let requeued = put_back(claim, &message, true, &attempted).await;
-            measure(worker, "retried", &attempted, |_| {});
+            let requeued = put_back(claim, RECORD_WITHIN, &message, true, &attempted).await;
+            measure(&worker, "retried", &attempted, |_| {});
             match requeued {
                 Ok(()) => {
-                    worker.queue.hide(delivery, pause).await?;
+                    hide(&worker, delivery, pause).await;
                     Ok(Next::PutAside {
                         back_in: Some(pause),
                     })
                 }
-                Err(lost) => give_up(worker, delivery, &lost, &attempted).await,
+                Err(lost) => give_up(&worker, delivery, lost, &attempted).await,
             }
         }
         Verdict::Interrupted => {
             tracing::warn!("interrupted; giving `{}` back to the queue", attempted.job);
-            let requeued = put_back(claim, "interrupted", false, &attempted).await;
-            measure(worker, "interrupted", &attempted, |_| {});
-            if let Err(lost) = requeued {
-                return give_up(worker, delivery, &lost, &attempted).await;
+            let lease = claim.lease();
+            let requeued = put_back(claim, PUT_BACK_WITHIN, "interrupted", false, &attempted).await;
+            measure(&worker, "interrupted", &attempted, |_| {});
+            match requeued {
+                Ok(()) => hide(&worker, delivery, Duration::ZERO).await,
+                // Nobody can take it before the lease has run out.
+                Err(Lost::Bucket(_) | Lost::Slow) => {
+                    tracing::warn!("the state could not be written in time");
+                    hide(&worker, delivery, lease).await;
+                }
+                Err(lost) => return give_up(&worker, delivery, lost, &attempted).await,
             }
-            worker.queue.hide(delivery, Duration::ZERO).await?;
             Ok(Next::Nothing)
         }
         Verdict::Unusable(message) => {
             // Whatever comes of this, the message is given back by the caller.
-            let _ = put_back(claim, &message, false, &attempted).await;
+            let _ = put_back(claim, RECORD_WITHIN, &message, false, &attempted).await;
             Err(DrainError::Settings(message))
         }
     }
@@ -196,14 +195,15 @@ where
 /// Gives the lease back; the job waits in the queue again.
 async fn put_back<B: Bucket>(
     mut claim: Claim<B>,
+    limit: Duration,
     outcome: &str,
     failed: bool,
     attempted: &Attempted,
 ) -> Result<(), Lost> {
     let clock = claim.clock();
     claim
-        .write(|state| {
-            state.end(Status::Queued, shorten(outcome), clock());
+        .write(limit, |state| {
+            state.put_back(shorten(outcome), clock());
             state.failures += u32::from(failed);
             state.progress = transferred(&attempted.progress);
         })
@@ -214,26 +214,26 @@ async fn put_back<B: Bucket>(
 async fn give_up<B, Q: Queue, A, S>(
     worker: &Worker<B, Q, A, S>,
     delivery: &Delivery,
-    lost: &Lost,
+    lost: Lost,
     attempted: &Attempted,
 ) -> Result<Next, DrainError> {
-    match lost {
+    let outcome = match lost {
         Lost::Cancelled => {
             tracing::info!("`{}` was cancelled", attempted.job);
             measure(worker, "cancelled", attempted, |_| {});
-            worker.queue.delete(delivery).await?;
+            forget(worker, delivery).await;
+            return Ok(Next::Nothing);
         }
         Lost::Taken => {
             // It has a message of its own, or this one comes back and finds it done.
             tracing::warn!("another container has taken `{}` over", attempted.job);
-            measure(worker, "lost", attempted, |_| {});
+            Ok(Next::Nothing)
         }
-        Lost::Bucket(error) => {
-            tracing::error!("the outcome cannot be recorded: {}", chain(error));
-            measure(worker, "lost", attempted, |_| {});
-        }
-    }
-    Ok(Next::Nothing)
+        Lost::Bucket(error) => Err(DrainError::Bucket(error)),
+        Lost::Slow => Err(DrainError::BucketSlow),
+    };
+    measure(worker, "lost", attempted, |_| {});
+    outcome
 }
 
 async fn finish_done<B, Q, A, S>(
@@ -242,7 +242,7 @@ async fn finish_done<B, Q, A, S>(
     mut claim: Claim<B>,
     report: Report,
     attempted: Attempted,
-) -> Finished
+) -> Result<Finished, DrainError>
 where
     B: Bucket,
     Q: Queue,
@@ -259,10 +259,9 @@ where
             photos: archive.photos,
         })
         .collect();
-    let old = claim.state.archives.clone();
     let clock = claim.clock();
     let written = claim
-        .write(|state| {
+        .write(RECORD_WITHIN, |state| {
             state.end(Status::Done, "done", clock());
             state.progress = transferred(&attempted.progress);
             state.timings.probing_seconds = Some(report.probe_seconds);
@@ -276,14 +275,7 @@ where
         if matches!(lost, Lost::Cancelled) {
             remove_archives(&worker, &report, &attempted).await;
         }
-        return gone(&worker, &delivery, &lost, &attempted).await;
-    }
-    for archive in old {
-        // An earlier result that was split differently.
-        let replaced = archives.iter().any(|new| new.key == archive.key);
-        if !replaced {
-            remove_archive(&worker, &archive.key).await;
-        }
+        return gone(&worker, &delivery, lost, &attempted).await;
     }
     forget(&worker, &delivery).await;
     tracing::info!(
@@ -308,7 +300,7 @@ where
         metrics.probing_seconds = report.probe_seconds;
         metrics.transferring_seconds = report.seconds - report.probe_seconds;
     });
-    Finished::Done
+    Ok(Finished::Done)
 }
 
 /// Why a job ends without archives.
@@ -326,7 +318,7 @@ async fn finish_failed<B, Q, A, S>(
     mut claim: Claim<B>,
     failure: FinalFailure,
     attempted: Attempted,
-) -> Finished
+) -> Result<Finished, DrainError>
 where
     B: Bucket,
     Q: Queue,
@@ -335,7 +327,7 @@ where
 {
     let clock = claim.clock();
     let written = claim
-        .write(|state| {
+        .write(RECORD_WITHIN, |state| {
             state.end(Status::Failed, shorten(&failure.message), clock());
             state.failures += u32::from(failure.code == ExitCode::TryAgain);
             state.progress = transferred(&attempted.progress);
@@ -347,7 +339,7 @@ where
         })
         .await;
     if let Err(lost) = written {
-        return gone(&worker, &delivery, &lost, &attempted).await;
+        return gone(&worker, &delivery, lost, &attempted).await;
     }
     tracing::error!(
         exit_code = failure.code as u8,
@@ -366,23 +358,24 @@ where
     measure(&worker, "failed", &attempted, |metrics| {
         metrics.missing = failure.missing.len();
     });
-    Finished::Failed
+    Ok(Finished::Failed)
 }
 
 async fn gone<B, Q: Queue, A, S>(
     worker: &Worker<B, Q, A, S>,
     delivery: &Delivery,
-    lost: &Lost,
+    lost: Lost,
     attempted: &Attempted,
-) -> Finished {
-    if let Err(error) = give_up(worker, delivery, lost, attempted).await {
-        tracing::warn!("the message could not be removed: {}", chain(&error));
+) -> Result<Finished, DrainError> {
+    let given_up = give_up(worker, delivery, lost, attempted).await;
+    if given_up.is_err() {
+        hide(worker, delivery, Duration::ZERO).await;
     }
-    Finished::Gone
+    given_up.map(|_| Finished::Gone)
 }
 
 /// Deletes a message whose job has ended. If that fails it comes back, and the job is found ended.
-async fn forget<B, Q: Queue, A, S>(worker: &Worker<B, Q, A, S>, delivery: &Delivery) {
+pub(super) async fn forget<B, Q: Queue, A, S>(worker: &Worker<B, Q, A, S>, delivery: &Delivery) {
     if let Err(error) = worker.queue.delete(delivery).await {
         tracing::warn!("the message could not be removed: {}", chain(&error));
     }
@@ -399,13 +392,10 @@ async fn remove_archives<B, Q, A: ArchiveStore, S>(
         attempted.job
     );
     for archive in &report.archives {
-        remove_archive(worker, &attempted.key(&archive.name)).await;
-    }
-}
-
-async fn remove_archive<B, Q, A: ArchiveStore, S>(worker: &Worker<B, Q, A, S>, key: &str) {
-    if let Err(error) = worker.archives.remove(key).await {
-        tracing::warn!("`{key}` could not be removed: {}", chain(&error));
+        let key = attempted.key(&archive.name);
+        if let Err(error) = worker.archives.remove(&key).await {
+            tracing::warn!("`{key}` could not be removed: {}", chain(&error));
+        }
     }
 }
 
@@ -416,14 +406,12 @@ fn measure<B, Q, A, S>(
     more: impl FnOnce(&mut JobMetrics),
 ) {
     let progress = &attempted.progress;
-    let moved = progress.phase() != Phase::Probing;
     let mut metrics = JobMetrics {
         job: attempted.job.to_string(),
         outcome,
         retries: progress.retries.get(),
         restarts: progress.restarts.get(),
         queued_seconds: attempted.queued_seconds,
-        probing_seconds: if moved { 0.0 } else { attempted.seconds },
         peak_memory_bytes: peak_memory_bytes().unwrap_or_default(),
         ..JobMetrics::default()
     };

@@ -1,23 +1,24 @@
 //! One message: which job it asks for, whether that is to be done, doing it, and what comes of it.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::claim::{Claim, Heartbeat, lease};
-use super::outcome::{Attempted, Verdict, conclude, judge};
-use super::{DrainError, Finished, Worker};
-use crate::bucket::{Bucket, Object, Version};
+use super::outcome::{Attempted, Verdict, conclude, forget, judge};
+use super::{DrainError, Finished, Worker, after};
+use crate::bucket::{Bucket, BucketError, Version};
 use crate::chain;
-use crate::clock::new_secret;
 use crate::engine::{self, Progress};
 use crate::exit_code::ExitCode;
-use crate::job::state::StateFormatError;
-use crate::job::{Message, State};
+use crate::job::{JobKey, Message, State};
 use crate::manifest::{Defaults, Manifest};
 use crate::queue::{Delivery, Queue};
 use crate::sink::ArchiveStore;
@@ -27,13 +28,18 @@ use crate::source::PhotoSource;
 const MAX_PUT_OFF: Duration = Duration::from_mins(15);
 /// How long recording an outcome takes at most, as a rule.
 const RECORDED_IN: Duration = Duration::from_secs(2);
+/// How long the queue may take over a message that is put off: where somebody asked to stop, there is
+/// not much time.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(4);
+/// How long the engine may take to clean up once somebody asked to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(6);
 /// How often a claim is tried while others change the state.
 const MAX_CLAIMS: u32 = 5;
 
 /// What to do after a message.
 pub(super) enum Next {
     /// Record the outcome, which need not hold up the next job.
-    Finish(Pin<Box<dyn Future<Output = Finished> + Send>>),
+    Finish(Pin<Box<dyn Future<Output = Result<Finished, DrainError>> + Send>>),
     /// The attempt failed, or nobody can deal with the message.
     PutAside {
         /// When the message comes back, if it does.
@@ -70,9 +76,23 @@ where
         .await;
     if outcome.is_err() {
         // Nobody should have to wait for a container that cannot work.
-        let _ = worker.queue.hide(&delivery, Duration::ZERO).await;
+        hide(worker, &delivery, Duration::ZERO).await;
     }
     outcome
+}
+
+/// Hides a message for so long, or gives it back at once. Where that fails, it comes back when it was
+/// to come back anyway.
+pub(super) async fn hide<B, Q: Queue, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    delivery: &Delivery,
+    time: Duration,
+) {
+    match timeout(QUEUE_PATIENCE, worker.queue.hide(delivery, time)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!("a message could not be put off: {}", chain(&error)),
+        Err(_) => tracing::warn!("a message could not be put off in time"),
+    }
 }
 
 /// Puts a message aside that nobody can ever deal with.
@@ -82,7 +102,11 @@ async fn bury<B, Q: Queue, A, S>(
     reason: &str,
 ) -> Result<Next, DrainError> {
     tracing::error!("a message goes to the dead-letter queue: {reason}");
-    worker.queue.bury(delivery, reason).await?;
+    if let Err(error) = worker.queue.bury(delivery, reason).await {
+        // It must not keep others from being dealt with.
+        tracing::error!("it cannot go there: {}", chain(&error));
+        hide(worker, delivery, MAX_PUT_OFF).await;
+    }
     Ok(Next::PutAside { back_in: None })
 }
 
@@ -106,62 +130,93 @@ where
         return bury(worker, delivery, &reason).await;
     }
     for _ in 0..MAX_CLAIMS {
-        let (manifest_key, state_key) = (job.manifest(), job.state());
-        let (asked, known) = tokio::try_join!(
-            worker.bucket.get(&manifest_key),
-            worker.bucket.get(&state_key)
-        )?;
-        let Some(asked) = asked else {
-            return bury(worker, delivery, &format!("there is no `{manifest_key}`")).await;
+        let Some(found) = cancel.run_until_cancelled(look(worker, job)).await else {
+            hide(worker, delivery, Duration::ZERO).await;
+            return Ok(Next::Nothing);
         };
-        let now = (worker.clock)();
-        let manifest = parse(&asked.bytes, worker);
-        let (state, version) = match known.map(read_state).transpose() {
-            Ok(Some(known)) => known,
-            // Faster than the one who handed it in.
-            Ok(None) => {
-                let photos = manifest
-                    .as_ref()
-                    .map_or(0, |manifest| manifest.photos.len());
-                let state = State::queued(job.clone(), photos, new_secret(), now);
-                (state, None)
-            }
-            Err(error) => {
-                let reason = format!("`{state_key}` cannot be read: {}", chain(&error));
-                return bury(worker, delivery, &reason).await;
-            }
+        let found = found?;
+        let Found {
+            state,
+            version,
+            manifest,
+        } = match found {
+            Ok(found) => found,
+            Err(reason) => return bury(worker, delivery, &reason).await,
         };
         if state.status.is_final() {
             tracing::debug!("`{job}` is {} already", state.status);
-            worker.queue.delete(delivery).await?;
+            forget(worker, delivery).await;
             return Ok(Next::Nothing);
         }
+        let now = (worker.clock)();
         if let Some(until) = state.held_until(now) {
             if state.is_held_by(&worker.owner) {
                 // It came twice, and the outcome of the first is just being recorded.
-                worker.queue.hide(delivery, RECORDED_IN).await?;
+                hide(worker, delivery, RECORDED_IN).await;
                 return Ok(Next::Later {
                     back_in: Some(RECORDED_IN),
                 });
             }
             let left = until.duration_since(now).unsigned_abs();
-            return somebody_elses(worker, delivery, left).await;
+            return Ok(somebody_elses(worker, delivery, left).await);
         }
         if let Some(claim) = Claim::take(worker, state, version).await? {
             return carry_out(worker, delivery, claim, manifest, cancel).await;
         }
     }
     // Somebody is very busy with it.
-    somebody_elses(worker, delivery, lease(worker.options.visibility_timeout)).await
+    let left = lease(worker.options.visibility_timeout);
+    Ok(somebody_elses(worker, delivery, left).await)
 }
 
-fn read_state(object: Object) -> Result<(State, Option<Version>), StateFormatError> {
-    Ok((State::from_json(&object.bytes)?, Some(object.version)))
+/// What there is of a job.
+struct Found {
+    state: State,
+    /// `None` where there is no state yet.
+    version: Option<Version>,
+    manifest: Result<Manifest, String>,
 }
 
-fn parse<B, Q, A, S>(bytes: &[u8], worker: &Worker<B, Q, A, S>) -> Result<Manifest, String> {
-    Manifest::parse(bytes, &Defaults::default(), &worker.options.hosts)
-        .map_err(|violations| violations.to_string())
+/// Reads manifest and state. The inner error is a reason why nobody can ever do this job.
+async fn look<B: Bucket, Q, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    job: &JobKey,
+) -> Result<Result<Found, String>, DrainError> {
+    let (manifest_key, state_key) = (job.manifest(), job.state());
+    let (asked, known) = match tokio::try_join!(
+        worker.bucket.get(&manifest_key),
+        worker.bucket.get(&state_key)
+    ) {
+        Ok(both) => both,
+        Err(error @ BucketError::Unacceptable { .. }) => return Ok(Err(chain(&error))),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(asked) = asked else {
+        return Ok(Err(format!("there is no `{manifest_key}`")));
+    };
+    let manifest = Manifest::parse(&asked.bytes, &Defaults::default(), &worker.options.hosts)
+        .map_err(|violations| violations.to_string());
+    let Some(known) = known else {
+        // Faster than the one who handed it in.
+        let photos = manifest.as_ref().map_or(0, |asked| asked.photos.len());
+        return Ok(Ok(Found {
+            state: State::queued(job.clone(), photos, (worker.clock)()),
+            version: None,
+            manifest,
+        }));
+    };
+    let state = match State::from_json(&known.bytes) {
+        Ok(state) => state,
+        Err(error) => {
+            let reason = format!("`{state_key}` cannot be read: {}", chain(&error));
+            return Ok(Err(reason));
+        }
+    };
+    Ok(Ok(Found {
+        state,
+        version: Some(known.version),
+        manifest,
+    }))
 }
 
 /// Another container works on this. The message stays, in case that one dies; if it does not, it
@@ -170,18 +225,18 @@ async fn somebody_elses<B, Q: Queue, A, S>(
     worker: &Worker<B, Q, A, S>,
     delivery: &Delivery,
     lease_left: Duration,
-) -> Result<Next, DrainError> {
+) -> Next {
     let pause = backoff(worker.options.visibility_timeout, delivery.receive_count);
     let pause = pause.max(lease_left);
     tracing::debug!(
         "another container works on it; looking again in {} s",
         pause.as_secs()
     );
-    worker.queue.hide(delivery, pause).await?;
-    Ok(Next::Later {
+    hide(worker, delivery, pause).await;
+    Next::Later {
         // Whoever works on it has a message of their own.
         back_in: None,
-    })
+    }
 }
 
 /// A pause that doubles with every time but the first.
@@ -205,6 +260,7 @@ where
 {
     let job = claim.state.job.clone();
     let folder = claim.state.archive_folder();
+    let failures = claim.state.failures;
     let queued_seconds = claim.state.timings.queued_seconds.unwrap_or_default();
     tracing::info!(
         attempt = claim.state.attempt_count,
@@ -221,8 +277,13 @@ where
         Arc::clone(&progress),
         stop.clone(),
     );
-    let started = Instant::now();
     let verdict = match manifest {
+        Ok(_) if failures >= worker.options.attempts => Verdict::Failed {
+            message: format!("the container was lost, or the attempt failed, {failures} times"),
+            code: ExitCode::TryAgain,
+            missing: Vec::new(),
+            bury: true,
+        },
         Ok(manifest) => {
             let sink = worker.archives.folder(&folder);
             let run = engine::run(
@@ -233,18 +294,25 @@ where
                 Arc::clone(&progress),
                 &stop,
             );
-            judge(run.await)
+            tokio::select! {
+                outcome = AssertUnwindSafe(run).catch_unwind() => match outcome {
+                    Ok(outcome) => judge(outcome),
+                    // A bug, and maybe this event's: it must not end what others wait for.
+                    Err(_) => Verdict::Retry("internal error: a panic; please report it".to_owned()),
+                },
+                () = after(cancel, STOP_WITHIN) => Verdict::Interrupted,
+            }
         }
         Err(message) => Verdict::Failed {
             message,
             code: ExitCode::BadData,
             missing: Vec::new(),
+            bury: false,
         },
     };
     let attempted = Attempted {
         job,
         folder,
-        seconds: started.elapsed().as_secs_f64(),
         queued_seconds,
         progress,
     };

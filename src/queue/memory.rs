@@ -37,7 +37,8 @@ impl MemoryQueue {
         }
     }
 
-    fn without_dead_letters() -> Self {
+    /// An empty queue without a dead-letter queue.
+    pub fn without_dead_letters() -> Self {
         Self {
             messages: Arc::default(),
             changed: Arc::default(),
@@ -82,7 +83,6 @@ impl MemoryQueue {
             return Some(Delivery {
                 body: message.body.clone(),
                 receive_count: message.receive_count,
-                sent_at: None,
                 reason: message.reason.clone(),
                 receipt: message.receipt.clone(),
             });

@@ -11,8 +11,6 @@ pub mod sqs;
 use std::future::Future;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::aws::{AwsError, AwsErrorKind};
 
 /// Keeps messages until somebody has dealt with them.
@@ -60,8 +58,6 @@ pub struct Delivery {
     pub body: String,
     /// How often it was received, this time included.
     pub receive_count: u32,
-    /// When it was sent, where the queue tells.
-    pub sent_at: Option<Timestamp>,
     /// Why it is in the dead-letter queue, if somebody put it there and said so.
     pub reason: Option<String>,
     /// What the queue calls this delivery.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
-use jiff::Timestamp;
 use url::Url;
 
 use super::{Delivery, Depth, Queue, QueueError};
@@ -144,13 +143,11 @@ impl Queue for SqsQueue {
                 .and_then(|text| text.parse::<i64>().ok())
         };
         let receive_count = number(MessageSystemAttributeName::ApproximateReceiveCount);
-        let sent_at = number(MessageSystemAttributeName::SentTimestamp);
         Ok(Some(Delivery {
             body: message.body.unwrap_or_default(),
             receive_count: receive_count
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or(1),
-            sent_at: sent_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
             reason: message
                 .message_attributes
                 .unwrap_or_default()

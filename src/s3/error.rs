@@ -175,7 +175,9 @@ fn by_code(
     match (code, status) {
         (Some("NoSuchBucket"), _) => StoreError::new(
             Settings,
-            format!("there is no bucket `{bucket}` at {place}; create it, or check its name"),
+            format!(
+                "there is no bucket `{bucket}` at {place}; create it, or check its name (`R2_BUCKET`, or in the address)"
+            ),
         ),
         (Some("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired"), _) => StoreError::new(
             Settings,

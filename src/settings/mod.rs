@@ -125,7 +125,7 @@ pub struct AwsSettings {
 pub struct QueueSettings {
     /// Its URL at SQS.
     pub url: Option<Text>,
-    /// How long a message stays hidden unless the container that works on it hides it again; 2 s to
+    /// How long a message stays hidden unless the container that works on it hides it again; 10 s to
     /// 12 h. A job whose container was lost is taken over after this time.
     pub visibility_timeout: Human,
     /// How long an empty queue is watched before the container ends; 0 to 20 s.
@@ -425,11 +425,11 @@ impl Settings {
             )
         })
         .or_else(|| {
-            let range = Duration::from_secs(2)..=Duration::from_hours(12);
+            let range = Duration::from_secs(10)..=Duration::from_hours(12);
             check(
                 range.contains(&self.queue.visibility_timeout.0),
                 "queue.visibility_timeout",
-                "2 seconds to 12 hours",
+                "10 seconds to 12 hours",
             )
         })
         .or_else(|| {

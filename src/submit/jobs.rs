@@ -1,5 +1,6 @@
 //! Jobs that were handed in: how they are, calling them off, doing them again.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -19,8 +20,8 @@ use crate::sink::ArchiveStore;
 const READERS: usize = 32;
 /// How long a dead letter stays hidden while it is dealt with; those that are left come back then.
 const LOOKED_AT: Duration = Duration::from_mins(1);
-/// The most dead letters that are looked at in one go.
-const MAX_DEAD_LETTERS: usize = 10_000;
+/// What is said of a dead letter whose job is queued again.
+const SENT_AGAIN: &str = "sent again";
 
 /// A job's state, with links to its archives.
 #[derive(Debug, Clone, Serialize)]
@@ -47,6 +48,8 @@ pub struct DeadLetter {
     pub sent_again: bool,
     /// What was done, or why not.
     pub what: String,
+    /// Why it was a dead letter, if a container has said so.
+    pub reason: Option<String>,
 }
 
 /// Which jobs to list.
@@ -184,18 +187,16 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         Err(SubmitError::Busy(job.clone()))
     }
 
-    /// Does a job again that failed, was called off, or left photos out.
+    /// Does a job again that failed, was called off, left photos out, or got lost on the way.
     ///
     /// # Errors
-    /// If there is no such job, or it is on its way, or it is done.
+    /// If there is no such job, or it is being done, or it is done.
     pub async fn retry(&self, job: &JobKey, hosts: &HostRules) -> Result<Submitted, SubmitError> {
         let state = self.state(job).await?;
         let remedy = match state.status {
             Status::Done if state.missing_count == 0 => "to do it again, submit it with `--force`",
-            Status::Done | Status::Failed | Status::Cancelled => {
-                return self.again(job, hosts).await;
-            }
-            _ => "`submit wait` follows it",
+            _ if state.held_until((self.clock)()).is_some() => "`submit wait` follows it",
+            _ => return self.again(job, hosts).await,
         };
         Err(SubmitError::WrongStatus {
             job: job.clone(),
@@ -213,62 +214,80 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                 job: job.clone(),
                 problems: violations.to_string(),
             })?;
-        self.submit(&manifest, &given, false).await
+        self.submit(&manifest, &given, true).await
     }
 
-    /// Looks through the dead-letter queue: puts back what asks for a job that is not done, removes
-    /// what asks for one that is, and leaves what nobody can deal with.
+    /// Looks through the dead-letter queue: puts back what asks for a job that is to be done, removes
+    /// what asks for one that is done or was called off, and leaves what nobody can deal with. Tells
+    /// of each letter when it has been dealt with.
     ///
     /// # Errors
-    /// If the queue cannot be used.
+    /// If the queue or the bucket cannot be used.
     pub async fn retry_dead_letters(
         &self,
         hosts: &HostRules,
-    ) -> Result<Vec<DeadLetter>, SubmitError> {
+        mut tell: impl FnMut(DeadLetter),
+    ) -> Result<(), SubmitError> {
         let dead_letters = self.queue.dead_letters().await?;
-        let mut found = Vec::new();
-        while found.len() < MAX_DEAD_LETTERS {
+        let mut left = HashSet::new();
+        loop {
             let wait = Duration::from_secs(1);
             let Some(delivery) = dead_letters.receive(wait, LOOKED_AT).await? else {
-                break;
+                return Ok(());
             };
-            let job = match Message::from_body(&delivery.body) {
-                Ok(message) => message.job,
-                Err(error) => {
-                    found.push(DeadLetter {
-                        job: None,
-                        sent_again: false,
-                        what: format!("left where it is: {}", chain(&error)),
-                    });
-                    continue;
+            // Those that are left come back after a while.
+            if left.contains(&delivery.body) {
+                return Ok(());
+            }
+            let (job, what) = match Message::from_body(&delivery.body) {
+                Ok(message) => {
+                    let what = self.revive(&message.job, hosts).await?;
+                    (Some(message.job), what)
+                }
+                Err(error) => (None, Err(chain(&error))),
+            };
+            let sent_again = what == Ok(SENT_AGAIN);
+            let what = match what {
+                Ok(what) => {
+                    dead_letters.delete(&delivery).await?;
+                    what.to_owned()
+                }
+                Err(why) => {
+                    left.insert(delivery.body);
+                    format!("left where it is: {why}")
                 }
             };
-            let (sent_again, what) = match self.again(&job, hosts).await {
-                Ok(submitted) if submitted.already_done => {
-                    (false, "removed: it is done".to_owned())
-                }
-                Ok(submitted) if submitted.joined => (
-                    false,
-                    format!("removed: it is {} already", submitted.status),
-                ),
-                Ok(_) => (true, "sent again".to_owned()),
-                Err(error @ (SubmitError::NoJob(_) | SubmitError::Manifest { .. })) => {
-                    found.push(DeadLetter {
-                        job: Some(job),
-                        sent_again: false,
-                        what: format!("left where it is: {}", chain(&error)),
-                    });
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            dead_letters.delete(&delivery).await?;
-            found.push(DeadLetter {
-                job: Some(job),
+            tell(DeadLetter {
+                job,
                 sent_again,
                 what,
+                reason: delivery.reason,
             });
         }
-        Ok(found)
+    }
+
+    /// Does what a dead letter asks for, if that is still wanted: what was done, or why nobody can.
+    async fn revive(
+        &self,
+        job: &JobKey,
+        hosts: &HostRules,
+    ) -> Result<Result<&'static str, String>, SubmitError> {
+        if let Some((state, _)) = self.read_state(job).await? {
+            match state.status {
+                Status::Done => return Ok(Ok("removed: it is done")),
+                Status::Cancelled => return Ok(Ok("removed: it was cancelled")),
+                _ if state.held_until((self.clock)()).is_some() => {
+                    return Ok(Ok("removed: it is being done"));
+                }
+                _ => {}
+            }
+        }
+        match self.again(job, hosts).await {
+            Ok(_) => Ok(Ok(SENT_AGAIN)),
+            Err(error @ (SubmitError::NoJob(_) | SubmitError::Manifest { .. })) => {
+                Ok(Err(chain(&error)))
+            }
+            Err(error) => Err(error),
+        }
     }
 }

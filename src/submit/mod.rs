@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::join;
 use tokio::time::{Instant, sleep};
-use tokio::{join, try_join};
 
 use crate::bucket::{Bucket, BucketError, Condition, Version};
-use crate::clock::{Clock, new_secret};
+use crate::clock::Clock;
 use crate::compute::{Active, Compute, ComputeError};
 use crate::job::state::StateFormatError;
 use crate::job::{JobKey, Message, State, StateArchive, Status, Subscriber};
@@ -162,7 +162,8 @@ enum Decision {
 }
 
 impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
-    /// Hands a job in. `force` does a job again that is done.
+    /// Hands a job in. `force` does a job again that is done, and sends the message of one that waits
+    /// again, in case it got lost; a job that is being done is not disturbed.
     ///
     /// # Errors
     /// See [`SubmitError`]; then no message was sent, unless the error is about what follows it.
@@ -183,12 +184,13 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         let mut capacity = Some((depth, active));
         let mut counted = (Depth::default(), Active::default());
         let subscriber = Subscriber::of(manifest);
+        let mut batch_job_id = None;
         for _ in 0..MAX_CONFLICTS {
             let decision = self.decide(known.take(), force).await?;
             if let Some(subscriber) = &subscriber {
                 self.subscribe(&job, subscriber).await?;
             }
-            let (mut state, version) = match decision {
+            let (mut state, mut version) = match decision {
                 Decision::AlreadyDone(state) => {
                     let archives = state.archives.clone();
                     return Ok(Submitted {
@@ -204,9 +206,8 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                     });
                 }
                 Decision::New => {
-                    let now = (self.clock)();
                     let photos = manifest.photos.len();
-                    (State::queued(job.clone(), photos, new_secret(), now), None)
+                    (State::queued(job.clone(), photos, (self.clock)()), None)
                 }
                 Decision::SendAgain(state, version) => (state, Some(version)),
                 Decision::Redo(mut state, version) => {
@@ -217,34 +218,26 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             // Nothing is written where nothing could be sent.
             if let Some((depth, active)) = capacity.take() {
                 counted = (depth?, active?);
+                let json = Bytes::from(given.canonical_json());
+                self.bucket
+                    .put(&job.manifest(), json, Condition::None)
+                    .await?;
+                let work = (counted.0.total() + 1).min(self.max_containers);
+                if counted.1.total() < work {
+                    batch_job_id = Some(self.compute.submit(job.event_id()).await?);
+                }
             }
-            let json = Bytes::from(given.canonical_json());
-            let manifest_key = job.manifest();
-            let storing = self.bucket.put(&manifest_key, json, Condition::None);
-            // A state that says the job has ended would make a container drop the message.
-            let redo = version.is_some() && !state.sent;
-            let version = if redo {
-                let (_, written) = try_join!(
-                    async { Ok(storing.await?) },
-                    self.write_state(&mut state, version)
-                )?;
-                if written.is_none() {
+            // A state that says that the job has ended would make a container drop the message.
+            if version.is_some() && !state.sent {
+                version = self.write_state(&mut state, version).await?;
+                if version.is_none() {
                     known = self.read_state(&job).await?;
                     continue;
                 }
-                written
-            } else {
-                storing.await?;
-                version
-            };
-            return self.send(state, version, counted).await;
+            }
+            return self.send(state, version, batch_job_id, counted).await;
         }
         Err(SubmitError::Busy(job))
-    }
-
-    /// What would be handed in.
-    pub fn dry_run(&self, manifest: &Manifest, given: &Given) -> DryRun {
-        dry_run(&self.bucket_name, manifest, given)
     }
 
     async fn decide(
@@ -259,7 +252,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         Ok(match state.status {
             Status::Done if !force && self.is_there(&state).await? => Decision::AlreadyDone(state),
             Status::Done | Status::Failed | Status::Cancelled => Decision::Redo(state, version),
-            Status::Queued if state.sent => Decision::Joined(state),
+            Status::Queued if state.sent && !force => Decision::Joined(state),
             Status::Queued => Decision::SendAgain(state, version),
             _ if held => Decision::Joined(state),
             // Its container is lost, and maybe its message too.
@@ -289,28 +282,24 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         }
     }
 
-    /// Container, message, state.
+    /// Message, then state; and a container if none of those that there are takes the message.
     async fn send(
         &self,
         mut state: State,
         version: Option<Version>,
+        mut batch_job_id: Option<String>,
         (depth, active): (Depth, Active),
     ) -> Result<Submitted, SubmitError> {
         let job = state.job.clone();
-        let work = (depth.total() + 1).min(self.max_containers);
-        let mut batch_job_id = None;
-        if active.total() < work {
-            batch_job_id = Some(self.compute.submit(job.event_id()).await?);
-        }
+        let attempts = state.attempt_count;
         let body = Message::new(job.clone()).to_body();
         self.queue.send(&body).await?;
         state.sent = true;
-        let confirmed = self.write_state(&mut state, version).await?;
+        self.write_state(&mut state, version).await?;
         // Containers that wait for a machine or are busy look into the queue again. One that is idle
         // may just have looked for the last time; then it takes nothing, and counts as none.
         let surely = active.waiting + active.running.min(depth.in_flight);
-        let taken = confirmed.is_none();
-        if batch_job_id.is_none() && surely == 0 && !taken && !self.is_taken_soon(&job).await? {
+        if batch_job_id.is_none() && surely == 0 && !self.is_taken_soon(&job, attempts).await? {
             batch_job_id = Some(self.compute.submit(job.event_id()).await?);
         }
         Ok(Submitted {
@@ -319,16 +308,19 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         })
     }
 
-    async fn is_taken_soon(&self, job: &JobKey) -> Result<bool, SubmitError> {
+    async fn is_taken_soon(&self, job: &JobKey, attempts: u32) -> Result<bool, SubmitError> {
         let end = Instant::now() + IDLE_TAKES;
-        while Instant::now() < end {
-            sleep(LOOK_EVERY).await;
+        loop {
             let state = self.read_state(job).await?;
-            if state.is_some_and(|(state, _)| state.status != Status::Queued) {
+            let taken = |state: &State| state.attempt_count > attempts || state.status.is_final();
+            if state.is_some_and(|(state, _)| taken(&state)) {
                 return Ok(true);
             }
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            sleep(LOOK_EVERY).await;
         }
-        Ok(false)
     }
 
     /// Writes a state over the version that was read; `None` if somebody else was faster.

@@ -27,7 +27,7 @@ pub fn report(report: &Report) -> String {
     }
     if let Some(attempt) = state.attempts.last() {
         let outcome = attempt.outcome.as_deref().unwrap_or(if report.lost {
-            "lost: its container is gone, and the message comes back by itself"
+            "lost: its container is gone; another one takes over"
         } else {
             "at work"
         });
@@ -119,16 +119,16 @@ pub fn list(states: &[State]) -> String {
     lines.join("\n")
 }
 
-/// What came of the dead letters.
-pub fn dead_letters(found: &[DeadLetter]) -> String {
-    let lines: Vec<String> = found
-        .iter()
-        .map(|letter| match &letter.job {
-            Some(job) => format!("{job}  {}", letter.what),
-            None => format!("(not one of ours)  {}", letter.what),
-        })
-        .collect();
-    lines.join("\n")
+/// What came of a dead letter.
+pub fn dead_letter(letter: &DeadLetter) -> String {
+    let what = match &letter.job {
+        Some(job) => format!("{job}  {}", letter.what),
+        None => format!("(not one of ours)  {}", letter.what),
+    };
+    match &letter.reason {
+        Some(reason) if letter.job.is_some() => format!("{what}\n  it was given up: {reason}"),
+        _ => what,
+    }
 }
 
 /// How far a job is; `None` while there is nothing to tell.

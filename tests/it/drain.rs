@@ -7,11 +7,12 @@ use serde_json::json;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use wedding_photo_processor::bucket::{Bucket as _, Condition};
+use wedding_photo_processor::exit_code::ExitCode;
 use wedding_photo_processor::job::{Message, Owner, State, Status};
 use wedding_photo_processor::processor::{self, Drained};
 use wedding_photo_processor::queue::{Depth, Queue as _};
 
-use crate::support::jobs::{Gate, World, event};
+use crate::support::jobs::{Gate, Trouble, World, clock, event};
 use crate::support::names;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -148,11 +149,12 @@ async fn what_fails_is_tried_again_and_given_up_at_last() {
 
     // What an operator does about it in the morning.
     world.set_gate(Gate::Open);
-    let submitter = world.submitter();
     sleep(120 * SECOND).await;
-    let hosts = wedding_photo_processor::manifest::HostRules::anything();
-    let found = submitter.retry_dead_letters(&hosts).await.unwrap();
-    assert!(found[0].sent_again, "{found:?}");
+    let [letter] = &world.retry_dead_letters().await[..] else {
+        panic!("one dead letter");
+    };
+    assert!(letter.sent_again, "{letter:?}");
+    assert_eq!(letter.reason.as_deref(), Some(error.message.as_str()));
     assert_eq!(world.dead_letters().await, []);
     assert_eq!(world.drain("c2").await.unwrap(), done(1));
     let state = world.state(&job).await;
@@ -244,7 +246,7 @@ async fn claimed_by_somebody(world: &World, event_id: &str, lease: Duration) -> 
         id: "somebody".to_owned(),
         ..Owner::default()
     };
-    state.begin(&owner, wedding_photo_processor::clock::system(), lease);
+    state.begin(&owner, "5ec".to_owned(), clock(), lease);
     let json = state.to_json().into();
     world
         .bucket
@@ -276,6 +278,133 @@ async fn the_job_of_a_lost_container_is_taken_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_kills_its_containers_is_given_up() {
+    let world = World::new();
+    let mut state = claimed_by_somebody(&world, "event", Duration::ZERO).await;
+    state.failures = 2;
+    let json = state.to_json().into();
+    world
+        .bucket
+        .put(&state.job.state(), json, Condition::None)
+        .await
+        .unwrap();
+    world.submit(&event("other", 1)).await;
+    let drained = world.drain("c1").await.unwrap();
+    assert_eq!((drained.done, drained.failed), (1, 1));
+    let state = world.state(&state.job).await;
+    assert_eq!((state.status, state.attempt_count), (Status::Failed, 2));
+    assert_eq!(world.dead_letters().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_is_a_failed_attempt_and_no_end_of_the_container() {
+    let world = World::new();
+    world.set_gate(Gate::Buggy);
+    let job = world.submit(&event("event", 1)).await.job;
+    let (_cancel, container) = world.start("c1");
+    sleep(5 * SECOND).await;
+    world.set_gate(Gate::Open);
+    assert_eq!(container.await.unwrap().unwrap().done, 1);
+    let state = world.state(&job).await;
+    assert_eq!((state.status, state.failures), (Status::Done, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_stays_for_the_message_of_one_that_was_lost() {
+    let world = World::new();
+    let job = world.submit(&event("event", 2)).await.job;
+    // Somebody received the message and died before it did anything.
+    let hidden = world.queue.receive(SECOND, 60 * SECOND).await.unwrap();
+    assert!(hidden.is_some());
+    assert_eq!(world.drain("c1").await.unwrap(), done(1));
+    assert_eq!(world.state(&job).await.status, Status::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_cannot_become_dead_letters_keep_nobody_from_working() {
+    let mut world = World::new();
+    world.queue = wedding_photo_processor::queue::memory::MemoryQueue::without_dead_letters();
+    world.queue.send("hello").await.unwrap();
+    world.submit(&event("event", 1)).await;
+    let drained = world.drain("c1").await.unwrap();
+    assert_eq!((drained.done, drained.put_aside), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_hangs_does_not_keep_the_message_when_the_container_is_stopped() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let job = world.submit(&event("event", 2)).await.job;
+    let (cancel, container) = world.start("c1");
+    sleep(5 * SECOND).await;
+    world.bucket.set(Trouble::Hang);
+    let asked = tokio::time::Instant::now();
+    cancel.cancel();
+    assert!(container.await.unwrap().unwrap().interrupted);
+    // Batch kills after 30 seconds.
+    assert!(asked.elapsed() < 15 * SECOND, "{:?}", asked.elapsed());
+    world.bucket.set(Trouble::None);
+    world.set_gate(Gate::Open);
+    assert_eq!(world.drain("c2").await.unwrap(), done(1));
+    let state = world.state(&job).await;
+    assert_eq!((state.status, state.attempt_count), (Status::Done, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_cannot_be_recorded_ends_the_container_and_not_the_job() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let job = world.submit(&event("event", 2)).await.job;
+    let (_cancel, container) = world.start("c1");
+    sleep(5 * SECOND).await;
+    world.bucket.set(Trouble::Fail);
+    world.set_gate(Gate::Open);
+    let error = container.await.unwrap().unwrap_err();
+    assert_eq!(ExitCode::from(&error), ExitCode::TryAgain, "{error}");
+    assert_eq!(world.queue.depth().await.unwrap().waiting, 1);
+    world.bucket.set(Trouble::None);
+    sleep(40 * SECOND).await;
+    assert_eq!(world.drain("c2").await.unwrap(), done(1));
+    assert_eq!(world.state(&job).await.status, Status::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_to_do_a_job_again_does_not_harm_what_there_is() {
+    let world = World::new();
+    let mut manifest = event("event", 3);
+    manifest["photos"][1] = json!("https://photos.example/gone.jpg");
+    let job = world.submit(&manifest).await.job;
+    world.drain("c1").await.unwrap();
+    let archives = world.state(&job).await.archives;
+    world.set_gate(Gate::Broken);
+    world.submit(&manifest).await;
+    world.drain("c2").await.unwrap();
+    let state = world.state(&job).await;
+    assert_eq!((state.status, &state.archives), (Status::Failed, &archives));
+    assert!(world.archives.archive(&archives[0].key).is_some());
+    assert_eq!(world.archives.names().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_that_sqs_made_are_sent_again() {
+    let world = World::new();
+    let waiting = world.submit(&event("waiting", 1)).await.job;
+    let cancelled = world.submit(&event("cancelled", 1)).await.job;
+    world.submitter().cancel(&cancelled).await.unwrap();
+    // Containers that were stopped again and again, until SQS had enough.
+    while let Some(delivery) = world.queue.receive(SECOND, 60 * SECOND).await.unwrap() {
+        world.queue.hide(&delivery, Duration::ZERO).await.unwrap();
+    }
+    let letters = world.retry_dead_letters().await;
+    let told: Vec<_> = letters.iter().map(|letter| letter.what.as_str()).collect();
+    assert_eq!(told, ["sent again", "removed: it was cancelled"]);
+    assert_eq!(world.dead_letters().await, []);
+    assert_eq!(world.drain("c1").await.unwrap(), done(1));
+    assert_eq!(world.state(&waiting).await.status, Status::Done);
+    assert_eq!(world.state(&cancelled).await.status, Status::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_container_that_lost_its_lease_leaves_the_job_to_the_other() {
     let world = World::new();
     world.set_gate(Gate::Closed);
@@ -287,11 +416,7 @@ async fn a_container_that_lost_its_lease_leaves_the_job_to_the_other() {
         id: "somebody".to_owned(),
         ..Owner::default()
     };
-    state.begin(
-        &owner,
-        wedding_photo_processor::clock::system(),
-        600 * SECOND,
-    );
+    state.begin(&owner, "5ec".to_owned(), clock(), 600 * SECOND);
     let json = state.to_json().into();
     world
         .bucket

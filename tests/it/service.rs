@@ -213,12 +213,12 @@ async fn a_job_from_submit_to_done() {
     let container = service.container().output().unwrap();
     assert_eq!(code(&container), 0, "{}", said(&container));
     say(&["manifest.json", "--wait"], 0);
+    say(&["retry", "smith"], 2);
     say(&["manifest.json", "--force"], 0);
     say(&["cancel", "smith"], 0);
     say(&["cancel", "smith"], 2);
     say(&["wait", "smith"], 130);
     say(&["retry", "smith"], 0);
-    say(&["retry", "smith"], 2);
     say(&["list", "--status", "queued"], 0);
     say(&["list", "--event", "jones"], 0);
     say(&["retry", "--dead-letters"], 0);

@@ -9,6 +9,7 @@ mod drain;
 mod progress_bar;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +54,11 @@ fn start(args: Args, format: &mut LogFormat) -> Result<exit_code::ExitCode, Fail
         let context = Context { loaded, cancel };
         let outcome = commands::run(args.command, &context).await;
         if context.cancel.is_cancelled() && outcome.is_err() {
-            let code = signal.await.unwrap_or(exit_code::ExitCode::Terminated);
+            // A Spot instance that is taken away stops the program without a signal.
+            let code = match tokio::time::timeout(Duration::from_secs(1), signal).await {
+                Ok(Ok(code)) => code,
+                _ => exit_code::ExitCode::Terminated,
+            };
             return Err(Failure::stopped(code));
         }
         outcome

@@ -178,11 +178,15 @@ async fn retry(args: RetryArgs, context: &Context) -> Result<ExitCode, Failure> 
     let service = context.service().await?;
     let hosts = context.settings.host_rules();
     let Some(job) = args.job else {
-        let found = service.retry_dead_letters(&hosts).await?;
-        if found.is_empty() {
+        let mut any = false;
+        service
+            .retry_dead_letters(&hosts, |letter| {
+                any = true;
+                output::line(&view::dead_letter(&letter));
+            })
+            .await?;
+        if !any {
             output::note("there are no dead letters");
-        } else {
-            output::data(view::dead_letters(&found))?;
         }
         return Ok(ExitCode::Done);
     };

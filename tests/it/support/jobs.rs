@@ -1,12 +1,15 @@
 //! Jobs in memory: ports that containers and callers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wedding_photo_processor::bucket::memory::MemoryBucket;
-use wedding_photo_processor::clock;
+use wedding_photo_processor::bucket::{Bucket, BucketError, Condition, Object, Version};
 use wedding_photo_processor::compute::memory::MemoryCompute;
 use wedding_photo_processor::job::{JobKey, Owner, State};
 use wedding_photo_processor::manifest::{Defaults, Given, HostRules, Manifest, Photo};
@@ -16,14 +19,79 @@ use wedding_photo_processor::queue::{Delivery, Queue as _};
 use wedding_photo_processor::sink::memory::MemorySink;
 use wedding_photo_processor::source::memory::{MemoryBody, MemorySource};
 use wedding_photo_processor::source::{Opened, PhotoSource, Probe, SourceError, Want};
+use wedding_photo_processor::submit::jobs::DeadLetter;
 use wedding_photo_processor::submit::{Submitted, Submitter};
 
 use super::options;
 
+/// A clock that goes with tokio's, so that leases run out where time is paused.
+pub(crate) fn clock() -> Timestamp {
+    static BEGINNING: OnceLock<std::time::Instant> = OnceLock::new();
+    let now = Instant::now().into_std();
+    let beginning = *BEGINNING.get_or_init(|| now);
+    let elapsed = now.saturating_duration_since(beginning);
+    Timestamp::from_second(1_780_000_000).unwrap() + elapsed
+}
+
+/// A bucket in memory that can be in trouble.
+#[derive(Default)]
+pub(crate) struct Shaky {
+    bucket: MemoryBucket,
+    trouble: Mutex<Trouble>,
+}
+
+/// What becomes of writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    #[default]
+    None,
+    /// They never come back.
+    Hang,
+    /// They fail.
+    Fail,
+}
+
+impl Shaky {
+    pub(crate) fn set(&self, trouble: Trouble) {
+        *self.trouble.lock().unwrap() = trouble;
+    }
+}
+
+impl Bucket for Shaky {
+    async fn get(&self, key: &str) -> Result<Option<Object>, BucketError> {
+        self.bucket.get(key).await
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        condition: Condition,
+    ) -> Result<Version, BucketError> {
+        let trouble = *self.trouble.lock().unwrap();
+        match trouble {
+            Trouble::None => self.bucket.put(key, bytes, condition).await,
+            Trouble::Hang => std::future::pending().await,
+            Trouble::Fail => Err(BucketError::Io {
+                key: key.to_owned(),
+                source: std::io::Error::other("the bucket is out of order"),
+            }),
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), BucketError> {
+        self.bucket.delete(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, BucketError> {
+        self.bucket.list(prefix).await
+    }
+}
+
 /// Bucket, queue, compute, archives and photos.
 #[derive(Clone)]
 pub(crate) struct World {
-    pub(crate) bucket: Arc<MemoryBucket>,
+    pub(crate) bucket: Arc<Shaky>,
     pub(crate) queue: MemoryQueue,
     pub(crate) compute: MemoryCompute,
     pub(crate) archives: MemorySink,
@@ -45,6 +113,8 @@ pub(crate) enum Gate {
     Closed,
     /// They fail in a way that may pass.
     Broken,
+    /// They meet a bug.
+    Buggy,
 }
 
 impl PhotoSource for Gated {
@@ -57,10 +127,11 @@ impl PhotoSource for Gated {
     async fn open(&self, photo: &Photo, want: Want) -> Result<Opened<MemoryBody>, SourceError> {
         let mut gate = self.gate.subscribe();
         let now = *gate.wait_for(|gate| *gate != Gate::Closed).await.unwrap();
-        if now == Gate::Broken {
-            return Err(SourceError::transient("it is out of order"));
+        match now {
+            Gate::Broken => Err(SourceError::transient("it is out of order")),
+            Gate::Buggy => panic!("a bug that the test wants"),
+            Gate::Open | Gate::Closed => self.photos.open(photo, want).await,
         }
-        self.photos.open(photo, want).await
     }
 }
 
@@ -90,9 +161,7 @@ impl World {
         self.photos.gate.send_replace(gate);
     }
 
-    pub(crate) fn submitter(
-        &self,
-    ) -> Submitter<MemoryBucket, MemoryQueue, MemoryCompute, MemorySink> {
+    pub(crate) fn submitter(&self) -> Submitter<Shaky, MemoryQueue, MemoryCompute, MemorySink> {
         Submitter {
             bucket: Arc::clone(&self.bucket),
             bucket_name: "photos".to_owned(),
@@ -100,7 +169,7 @@ impl World {
             compute: self.compute.clone(),
             archives: self.archives.clone(),
             max_containers: 3,
-            clock: clock::system,
+            clock,
         }
     }
 
@@ -110,10 +179,7 @@ impl World {
         submitter.submit(&manifest, &given, false).await.unwrap()
     }
 
-    pub(crate) fn worker(
-        &self,
-        name: &str,
-    ) -> Arc<Worker<MemoryBucket, MemoryQueue, MemorySink, Gated>> {
+    pub(crate) fn worker(&self, name: &str) -> Arc<Worker<Shaky, MemoryQueue, MemorySink, Gated>> {
         Arc::new(Worker {
             bucket: Arc::clone(&self.bucket),
             queue: self.queue.clone(),
@@ -133,7 +199,7 @@ impl World {
                 engine: options(),
                 hosts: HostRules::anything(),
             },
-            clock: clock::system,
+            clock,
             metrics: |_| {},
         })
     }
@@ -159,6 +225,16 @@ impl World {
 
     pub(crate) async fn state(&self, job: &JobKey) -> State {
         self.submitter().state(job).await.unwrap()
+    }
+
+    /// What `submit retry --dead-letters` does.
+    pub(crate) async fn retry_dead_letters(&self) -> Vec<DeadLetter> {
+        let mut letters = Vec::new();
+        self.submitter()
+            .retry_dead_letters(&HostRules::anything(), |letter| letters.push(letter))
+            .await
+            .unwrap();
+        letters
     }
 
     /// Everything in the dead-letter queue.
