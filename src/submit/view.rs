@@ -203,3 +203,142 @@ pub fn outcome(state: &State) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::job::{Owner, StateArchive, StateError, Transferred};
+    use crate::manifest::EntryName;
+    use crate::plan::{Missing, MissingReason};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_780_000_000 + second).unwrap()
+    }
+
+    fn queued() -> State {
+        let job = "smith/0123456789abcdef0123456789abcdef".parse().unwrap();
+        State::queued(job, 250, at(0))
+    }
+
+    fn begun() -> State {
+        let mut state = queued();
+        let owner = Owner {
+            id: "c1".to_owned(),
+            batch_job_id: Some("b0b".to_owned()),
+            batch_attempt: Some(2),
+            log_stream: None,
+        };
+        state.begin(&owner, "5ec".to_owned(), at(4), Duration::from_secs(30));
+        state
+    }
+
+    fn shown(state: State, lost: bool) -> String {
+        let links = state
+            .archives
+            .iter()
+            .map(|archive| format!("https://store.example/{}?…", archive.key))
+            .collect();
+        report(&Report {
+            state_url: format!("s3://photos/{}", state.job.state()),
+            log_stream: state.attempts.last().map(|_| "job/default/1".to_owned()),
+            links,
+            lost,
+            state,
+        })
+    }
+
+    #[test]
+    fn every_status_reads_well() {
+        let mut probing = begun();
+        probing.progress.photos_probed = 120;
+        let mut transferring = begun();
+        transferring.status = Status::Transferring;
+        transferring.progress = Transferred {
+            photos_probed: 250,
+            photos_done: 100,
+            photos_total: 250,
+            bytes_done: 800_000_000,
+            bytes_total: 2_000_000_000,
+        };
+        let mut failed = transferring.clone();
+        failed.failures = 4;
+        failed.end(Status::Failed, "the store is in trouble", at(60));
+        failed.error = Some(StateError {
+            message: "the store is in trouble".to_owned(),
+            exit_code: 75,
+        });
+        let mut done = transferring.clone();
+        done.end(Status::Done, "done", at(60));
+        done.timings.probing_seconds = Some(0.5);
+        done.timings.transferring_seconds = Some(12.34);
+        done.archives = (1..=2)
+            .map(|number| StateArchive {
+                name: format!("smith-{number}-of-2.zip"),
+                key: format!("archives/smith-{number}-of-2.zip"),
+                bytes: 1_000_000_000,
+                photos: 119,
+            })
+            .collect();
+        let missing: Vec<Missing> = (0..12)
+            .map(|photo| Missing {
+                photo,
+                name: EntryName::sanitize(&format!("IMG_{photo}.jpg")).unwrap(),
+                reason: MissingReason::NotFound,
+            })
+            .collect();
+        done.note_missing(&missing);
+        let mut cancelled = queued();
+        cancelled.sent = true;
+        cancelled.end(Status::Cancelled, "cancelled", at(9));
+        let states = [
+            queued(),
+            probing,
+            transferring.clone(),
+            failed,
+            done,
+            cancelled,
+        ];
+        let mut texts: Vec<String> = states
+            .iter()
+            .map(|state| shown(state.clone(), false))
+            .collect();
+        texts.push(shown(transferring, true));
+        texts.push(list(&states));
+        texts.extend(states[3..].iter().map(outcome));
+        insta::assert_snapshot!(texts.join("\n\n"));
+    }
+
+    #[test]
+    fn dead_letters_read_well() {
+        let job: crate::job::JobKey = "smith/0123456789abcdef0123456789abcdef".parse().unwrap();
+        let letter = |job, what: &str, reason: Option<&str>| {
+            dead_letter(&DeadLetter {
+                job,
+                sent_again: false,
+                what: what.to_owned(),
+                reason: reason.map(str::to_owned),
+            })
+        };
+        let lines = [
+            letter(
+                Some(job.clone()),
+                "sent again",
+                Some("the store is in trouble"),
+            ),
+            letter(Some(job), "removed: it is done", None),
+            letter(
+                None,
+                "left where it is: it is not JSON",
+                Some("it is not JSON"),
+            ),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        smith/0123456789abcdef0123456789abcdef  sent again
+          it was given up: the store is in trouble
+        smith/0123456789abcdef0123456789abcdef  removed: it is done
+        (not one of ours)  left where it is: it is not JSON
+        ");
+    }
+}

@@ -228,9 +228,12 @@ async fn a_job_from_submit_to_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_says_what_it_does_in_json() {
     let service = Service::start(Kind::R2).await;
+    let cut = Photo::new(noise(1_000_000, 0)).faults([Fault::CutAfter(1000)]);
+    service.origin.add("/0.jpg", cut);
     assert_eq!(code(&service.submit(&["manifest.json"])), 0);
     let metadata = Metadata::start().await;
     let mut container = service.container();
+    container.env("WPP_LOG__LEVEL", "wedding_photo_processor=debug");
     container.env(
         "ECS_CONTAINER_METADATA_URI_V4",
         format!("{}/v4/task", metadata.url),
@@ -260,6 +263,19 @@ async fn a_container_says_what_it_does_in_json() {
         })
         .unwrap_or_else(|| panic!("{text}"));
     assert_eq!(finished["span"]["job.id"], state["job"]);
+    let about_a_photo = lines
+        .iter()
+        .find(|line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("download failed"))
+        })
+        .unwrap_or_else(|| panic!("{text}"));
+    let spans = &about_a_photo["spans"];
+    assert_eq!(
+        (&spans[0]["job.id"], &spans[1]["photo.name"]),
+        (&state["job"], &json!("0.jpg"))
+    );
     let owner = &state["attempts"][0]["owner"];
     assert_eq!(owner["batch_job_id"], "b0b");
     assert_eq!(owner["log_stream"], "job/default/0123");
