@@ -15,6 +15,7 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -190,6 +191,7 @@ where
             Err(error) => break Err(error),
         }
     };
+    let mut in_time = true;
     let recorded = {
         let record = async {
             while let Some(finished) = finishing.join_next().await {
@@ -201,16 +203,19 @@ where
             recorded = record => recorded,
             () = after(cancel, GRACE) => {
                 tracing::warn!("some outcomes could not be recorded in time; these jobs are done again");
+                in_time = false;
                 Ok(())
             }
         }
     };
+    drained.interrupted |= !in_time;
     let ended = outcome.and(recorded);
     if cancel.is_cancelled() || ended.is_err() {
         // Others need not wait for the time that we would have waited.
-        for message in &put_off {
-            work::hide(&worker, &message.delivery, Duration::ZERO).await;
-        }
+        let give_back = put_off
+            .iter()
+            .map(|message| work::hide(&worker, &message.delivery, Duration::ZERO));
+        join_all(give_back).await;
     }
     ended.map(|()| drained)
 }
