@@ -281,6 +281,12 @@ impl State {
         self.job.archives(&self.secret)
     }
 
+    /// The folder of an attempt whose container was lost, and may have left an upload open.
+    pub fn lost_folder(&self) -> Option<String> {
+        let attempt = self.attempts.last()?;
+        (attempt.ended_at.is_none()).then(|| self.archive_folder())
+    }
+
     /// Until when a container's lease holds, if one does at `now`.
     pub fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
         let lease = self.lease.as_ref()?;

@@ -31,6 +31,8 @@ const RECORDED_IN: Duration = Duration::from_secs(2);
 /// How long the queue may take over a message that is put off: where somebody asked to stop, there is
 /// not much time.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(4);
+/// How long sweeping up after a lost container may take: less than a lease.
+const SWEEP_WITHIN: Duration = Duration::from_secs(3);
 /// How long the engine may take to clean up once somebody asked to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(6);
 /// How often a claim is tried while others change the state.
@@ -160,13 +162,27 @@ where
             let left = until.duration_since(now).unsigned_abs();
             return Ok(somebody_elses(worker, delivery, left).await);
         }
+        let lost_folder = state.lost_folder();
         if let Some(claim) = Claim::take(worker, state, version).await? {
+            if let Some(folder) = lost_folder {
+                sweep(worker, &folder).await;
+            }
             return carry_out(worker, delivery, claim, manifest, cancel).await;
         }
     }
     // Somebody is very busy with it.
     let left = lease(worker.options.visibility_timeout);
     Ok(somebody_elses(worker, delivery, left).await)
+}
+
+/// Aborts what a lost container has left open. What cannot be aborted now, the bucket's lifecycle rule
+/// sweeps.
+async fn sweep<B, Q, A: ArchiveStore, S>(worker: &Worker<B, Q, A, S>, folder: &str) {
+    match timeout(SWEEP_WITHIN, worker.archives.abort_uploads(folder)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("an upload may be left open: {}", chain(&error)),
+        Err(_) => tracing::warn!("an upload may be left open: the store is slow"),
+    }
 }
 
 /// What there is of a job.

@@ -73,6 +73,9 @@ pub trait ArchiveStore: Send + Sync + 'static {
     /// Removes an archive; fine if there is none.
     fn remove(&self, key: &str) -> impl Future<Output = Result<(), SinkError>> + Send;
 
+    /// Aborts whatever is still on its way into `folder`, which ends with a slash.
+    fn abort_uploads(&self, folder: &str) -> impl Future<Output = Result<(), SinkError>> + Send;
+
     /// A link with which anyone can download an archive, for so long from now on.
     fn link(
         &self,

@@ -65,6 +65,25 @@ fn object_key(wanted: &str, archive: &ArchiveSpec) -> String {
     }
 }
 
+/// Aborts an upload; fine if there is none.
+async fn abort_upload(bucket: &S3Bucket, key: &str, id: &str) -> Result<(), StoreError> {
+    let aborted = bucket
+        .call("aborting the upload", 0, || {
+            bucket
+                .client()
+                .abort_multipart_upload()
+                .bucket(bucket.name())
+                .key(key)
+                .upload_id(id)
+                .send()
+        })
+        .await;
+    match aborted {
+        Err(error) if error.kind != StoreErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 impl ArchiveStore for S3Bucket {
     type Sink = S3Sink;
 
@@ -98,6 +117,27 @@ impl ArchiveStore for S3Bucket {
                 .send()
         })
         .await?;
+        Ok(())
+    }
+
+    /// R2 and S3 list uploads by prefix; MinIO only by exact key, so that nothing is found there.
+    async fn abort_uploads(&self, folder: &str) -> Result<(), SinkError> {
+        let listed = self
+            .call("looking for uploads that were left open", 0, || {
+                self.client()
+                    .list_multipart_uploads()
+                    .bucket(self.name())
+                    .prefix(folder)
+                    .send()
+            })
+            .await?;
+        for upload in listed.uploads() {
+            if let (Some(key), Some(id)) = (upload.key(), upload.upload_id())
+                && key.starts_with(folder)
+            {
+                abort_upload(self, key, id).await?;
+            }
+        }
         Ok(())
     }
 
@@ -225,24 +265,8 @@ impl S3Upload {
         Ok(())
     }
 
-    /// Aborts an upload; fine if there is none.
     async fn abort_upload(&self, id: &str) -> Result<(), StoreError> {
-        let aborted = self
-            .bucket
-            .call("aborting the upload", 0, || {
-                self.bucket
-                    .client()
-                    .abort_multipart_upload()
-                    .bucket(self.bucket.name())
-                    .key(&self.key)
-                    .upload_id(id)
-                    .send()
-            })
-            .await;
-        match aborted {
-            Err(error) if error.kind != StoreErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        abort_upload(&self.bucket, &self.key, id).await
     }
 
     fn state(&self) -> State {

@@ -323,6 +323,49 @@ async fn a_container_that_is_stopped_gives_the_job_back_and_another_finishes_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_killed_is_followed_by_one_that_sweeps_up() {
+    let service = Service::start(Kind::R2).await;
+    // Of several parts, so that there is an upload.
+    let slow = Photo::new(noise(20_000_000, 1)).always(Fault::CrawlAfter(1_000_000));
+    service.origin.add("/slow.jpg", slow);
+    let photos = json!([service.origin.url("/slow.jpg")]);
+    service.write("slow.json", &json!({"event_id": "slow", "photos": photos}));
+    assert_eq!(code(&service.submit(&["slow.json"])), 0);
+    let mut killed = service.container();
+    killed.env("WPP_QUEUE__VISIBILITY_TIMEOUT", "10s");
+    let mut killed = Running::start(&mut killed);
+    service.wait_for("slow", "transferring");
+    let end = Instant::now() + Duration::from_secs(10);
+    while service.store.open_uploads().await == 0 && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    killed.signal(Signal::KILL);
+    killed.output();
+    assert_eq!(service.store.open_uploads().await, 1);
+    service
+        .origin
+        .add("/slow.jpg", Photo::new(noise(20_000_000, 1)));
+
+    // It is there before the message is back, and stays for it.
+    let mut container = service.container();
+    container.env("WPP_QUEUE__VISIBILITY_TIMEOUT", "10s");
+    let output = container.output().unwrap();
+    assert_eq!(
+        code(&output),
+        0,
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let state = service.state("slow");
+    assert_eq!(
+        (&state["status"], &state["attempt_count"]),
+        (&json!("done"), &json!(2))
+    );
+    assert_eq!(state["attempts"][0]["outcome"], "lost");
+    assert_eq!(service.store.open_uploads().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spot_instance_that_is_taken_away_gives_the_job_back() {
     let service = Service::start(Kind::Minio).await;
     slow_event(&service);
