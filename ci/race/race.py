@@ -124,6 +124,7 @@ class Race:
         self.photos, self.tls = work / "photos", work / "tls"
         self.services = contextlib.ExitStack()
         self.origin = self.plain = self.secure = ""
+        self.budget_mib = BUDGET_MIB
         self.counter = 0
         self.listed = set()
         self.lock = threading.Lock()
@@ -270,7 +271,7 @@ class Race:
             }
             command = [
                 *(self.tools / "processor", "run", base.with_suffix(".json")),
-                *("--memory-budget", f"{BUDGET_MIB}MiB", "--output", f"s3://race/{key}"),
+                *("--memory-budget", f"{self.budget_mib}MiB", "--output", f"s3://race/{key}"),
             ]
         elif contender == FLOOR_DOWN:
             parallel = str(race_set.parallel)
@@ -324,9 +325,13 @@ class Race:
         data = self.work / "perf.data"
         record = ["perf", "record", "--quiet", "--freq", "2999", "--output", data, "--", *command]
         # The run's summary is on stderr, perf's own words too; only failures are of interest.
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(record, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode != 0:
             raise SystemExit(f"the profiled run of {race_set.title} failed:\n{done.stderr[-2000:]}")
+        print(f"\n### {race_set.title}: {after.ru_minflt - before.ru_minflt:,} page faults (perf's included),")
+        print(f"{after.ru_utime - before.ru_utime:.2f} s user, {after.ru_stime - before.ru_stime:.2f} s system")
         for keys, least in (("dso", "1"), ("symbol", "0.7")):
             print(f"\n### {race_set.title}: by {keys}\n", flush=True)
             report = ["perf", "report", "--stdio", "--quiet", "--no-children", "--input", data]
@@ -439,6 +444,7 @@ def main():
     names = [race_set.name for race_set in SETS]
     parser.add_argument("--sets", default=",".join(names), help="which sets, of " + ", ".join(names))
     parser.add_argument("--contenders", help="who takes part, of processor, floor, " + ", ".join(PEERS))
+    parser.add_argument("--budget", type=int, default=BUDGET_MIB, help="the processor's, in MiB [256]")
     parser.add_argument("--profile", action="store_true", help="sample the processor with perf instead")
     parser.add_argument("--no-check", action="store_true", help="do not look into the archives first")
     args = parser.parse_args()
@@ -452,6 +458,7 @@ def main():
         parser.error(f"nobody is called {', '.join(unknown)}")
     work = Path(os.environ["BENCH_DIR"])
     race = Race(work, Path(os.environ["BENCH_TOOLS"]))
+    race.budget_mib = args.budget
     # Modules are looked for beside the script.
     shutil.copy(HERE / "archiver.mjs", work)
     resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))

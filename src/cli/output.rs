@@ -59,22 +59,7 @@ pub fn error(failure: &Failure, format: LogFormat) {
 pub fn summary(report: &Report, format: LogFormat) {
     match format {
         LogFormat::Text => note(report),
-        LogFormat::Json => tracing::info!(
-            event.id = report.event_id,
-            photos = report.photos,
-            missing = report.missing.len(),
-            size_bytes = report.bytes,
-            seconds = report.seconds,
-            probe_seconds = report.probe_seconds,
-            megabytes_per_second = report.megabytes_per_second,
-            retries = report.retries,
-            resumed = report.resumed,
-            restarts = report.restarts,
-            peak_connections = report.peak_connections,
-            peak_memory_bytes = report.peak_memory_bytes,
-            "finished `{}`",
-            report.event_id
-        ),
+        LogFormat::Json => report.log(&report.event_id),
     }
 }
 

@@ -70,6 +70,27 @@ pub struct SlowPhoto {
     pub seconds: f64,
 }
 
+impl Report {
+    /// Tells machines about it, as a log line; `what` is what was finished.
+    pub fn log(&self, what: &str) {
+        tracing::info!(
+            event.id = self.event_id,
+            photos = self.photos,
+            missing = self.missing.len(),
+            size_bytes = self.bytes,
+            seconds = self.seconds,
+            probe_seconds = self.probe_seconds,
+            megabytes_per_second = self.megabytes_per_second,
+            retries = self.retries,
+            resumed = self.resumed,
+            restarts = self.restarts,
+            peak_connections = self.peak_connections,
+            peak_memory_bytes = self.peak_memory_bytes,
+            "finished `{what}`"
+        );
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(

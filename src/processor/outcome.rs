@@ -278,21 +278,7 @@ where
         return gone(&worker, &delivery, lost, &attempted).await;
     }
     forget(&worker, &delivery).await;
-    tracing::info!(
-        photos = report.photos,
-        missing = report.missing.len(),
-        size_bytes = report.bytes,
-        seconds = report.seconds,
-        probe_seconds = report.probe_seconds,
-        megabytes_per_second = report.megabytes_per_second,
-        retries = report.retries,
-        resumed = report.resumed,
-        restarts = report.restarts,
-        peak_connections = report.peak_connections,
-        peak_memory_bytes = report.peak_memory_bytes,
-        "finished `{}`",
-        attempted.job
-    );
+    report.log(&attempted.job.to_string());
     measure(&worker, "done", &attempted, |metrics| {
         metrics.bytes = report.bytes;
         metrics.photos = report.photos;

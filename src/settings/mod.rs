@@ -149,7 +149,7 @@ pub struct BatchSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct JobSettings {
     /// Attempts before a job that fails in a way that may pass is given up; 1 to 100. Attempts that
-    /// were interrupted don't count.
+    /// were interrupted don't count, but those whose container was lost do.
     pub attempts: u32,
     /// Pause before the second attempt; doubled for each one after that, up to 15 minutes.
     pub retry_delay: Human,
