@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use wedding_photo_processor::engine::{self, EngineOptions, Progress};
-use wedding_photo_processor::manifest::{Defaults, HostRules, Manifest};
+use wedding_photo_processor::manifest::{Defaults, Manifest, SourceRules};
 use wedding_photo_processor::plan::{Fate, Plan};
 use wedding_photo_processor::retry::RetryPolicy;
 use wedding_photo_processor::sink::discard::DiscardSink;
@@ -42,7 +42,7 @@ fn parse(text: &str) -> Manifest {
         event_id: Some("bench".to_owned()),
         ..Defaults::default()
     };
-    Manifest::parse(text.as_bytes(), &defaults, &HostRules::anything()).expect("a good manifest")
+    Manifest::parse(text.as_bytes(), &defaults, &SourceRules::anything()).expect("a good manifest")
 }
 
 /// Makes the name of the photo with this index.

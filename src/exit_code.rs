@@ -148,12 +148,17 @@ impl From<&EngineError> for ExitCode {
     fn from(error: &EngineError) -> Self {
         match error {
             EngineError::Missing { .. } => Self::Missing,
-            EngineError::Plan(PlanError::TooLong { .. }) => Self::BadData,
-            EngineError::BudgetTooSmall { .. } | EngineError::SpoolFull { .. } => Self::Usage,
+            EngineError::Plan(PlanError::TooLong { .. }) | EngineError::TooManyPhotos { .. } => {
+                Self::BadData
+            }
+            EngineError::BudgetTooSmall { .. }
+            | EngineError::SpoolFull { .. }
+            | EngineError::SourceSettings(_) => Self::Usage,
             EngineError::SpoolIo { source, .. } => Self::of_io(source),
             EngineError::Sink(error) => Self::from(error),
             EngineError::Plan(_)
             | EngineError::Fetch { .. }
+            | EngineError::Listing { .. }
             | EngineError::KeepsChanging { .. }
             | EngineError::Verify { .. }
             | EngineError::Internal(_) => Self::TryAgain,

@@ -20,7 +20,7 @@
 //! - [`clock`]: time and chance, from outside. [`retry`]: when to try again, and when to give up.
 //! - [`tls`]: the one TLS stack. [`aws`]: region, credentials and one way to call. [`s3`]: the one
 //!   client for S3-compatible stores.
-//! - [`source`]: port through which photos come in: HTTP, in memory.
+//! - [`source`]: port through which photos come in: HTTP, Cloud Storage, S3, memory.
 //! - [`sink`]: port through which archives go out: R2 and S3, files, memory, nowhere.
 //! - [`bucket`]: port for small objects with conditional writes: R2 and S3, a folder, memory.
 //! - [`queue`]: port for work that waits: SQS, memory. [`compute`]: port for places to work: Batch,
@@ -32,7 +32,8 @@
 //! - [`demo`]: sample photos and a server for them.
 //! - [`cli`]: what both programs share at their edge: options, printing, failures, services.
 //! - `src/bin/processor`, `src/bin/submit`: the programs; the only place that reads arguments and
-//!   signals. The environment is theirs and the settings', but for what AWS's own names say.
+//!   signals. The environment is theirs and the settings', but for what AWS's and
+//!   Google's own names say.
 //!
 //! # Glossary
 //!
@@ -45,7 +46,8 @@
 //! # Invariants
 //!
 //! 1. [`manifest`], [`plan`] and [`job`] do no I/O. Same input, same plan, byte for byte.
-//! 2. Only `source::http` speaks to origins, and every address is checked before it is connected to.
+//! 2. Only `source` speaks to origins. Every address that a manifest names is checked before it is
+//!    connected to (`source::http`), and every bucket must be allowed.
 //! 3. All photo bytes in memory are covered by an [`engine::Reservation`]. No unbounded channel.
 //! 4. An archive becomes visible only through [`sink::ArchiveUpload::complete`]; every other way
 //!    out goes through [`sink::ArchiveUpload::abort`].

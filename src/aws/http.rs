@@ -19,8 +19,8 @@ use bytes::Bytes;
 use http::header::EXPECT;
 use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
+use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::tls::{self, TlsError};
@@ -43,6 +43,21 @@ impl HyperClient {
     /// # Errors
     /// If TLS cannot be set up.
     pub fn new() -> Result<Self, TlsError> {
+        Self::with(|_| {})
+    }
+
+    /// Makes a client whose connections hold at most so many bytes of what they read: for many
+    /// downloads at once.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn with_read_buffer(bytes: usize) -> Result<Self, TlsError> {
+        Self::with(|builder| {
+            builder.http1_max_buf_size(bytes);
+        })
+    }
+
+    fn with(settle: impl FnOnce(&mut Builder)) -> Result<Self, TlsError> {
         let mut tcp = TcpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -53,11 +68,12 @@ impl HyperClient {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .build(https);
-        Ok(Self(client))
+            .pool_idle_timeout(POOL_IDLE);
+        settle(&mut builder);
+        Ok(Self(builder.build(https)))
     }
 }
 

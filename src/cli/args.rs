@@ -4,15 +4,49 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use figment::value::{Dict, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, input};
+use crate::manifest::{Defaults, is_event_id};
 
 /// Which manifest.
 #[derive(Debug, Args)]
 pub struct ManifestArgs {
     /// The manifest: JSON, or one photo URL a line; `-` is stdin
-    pub manifest: PathBuf,
-    /// Name of the event, for manifests that don't say
+    #[arg(required_unless_present = "from")]
+    pub manifest: Option<PathBuf>,
+    /// Photos without a manifest: `gs://bucket/folder/`, `s3://bucket/folder/`, or any photo's URL;
+    /// can be given again
+    #[arg(long, value_name = "URL", conflicts_with = "manifest")]
+    pub from: Vec<String>,
+    /// Name of the event, for manifests that don't say [default with --from: the folder's name]
     #[arg(long, value_name = "ID")]
     pub event_id: Option<String>,
+}
+
+impl ManifestArgs {
+    /// The bytes of a manifest: those of the file, or a manifest of what `--from` names.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or somebody asks to stop.
+    pub async fn read(&self, cancel: &CancellationToken) -> Result<Vec<u8>, Failure> {
+        match &self.manifest {
+            Some(path) => input::read(path, cancel).await,
+            None => serde_json::to_vec(&self.from).map_err(Failure::usage),
+        }
+    }
+
+    /// What the command line knows that the manifest may leave out.
+    pub fn defaults(&self) -> Defaults {
+        let folder = self.from.first().and_then(|url| {
+            let name = url.trim_end_matches('/').rsplit('/').next()?;
+            is_event_id(name).then(|| name.to_owned())
+        });
+        Defaults {
+            event_id: self.event_id.clone(),
+            fallback_event_id: folder,
+        }
+    }
 }
 
 /// Options that are settings too.
@@ -25,6 +59,9 @@ pub struct SettingsArgs {
     /// Hosts that photos may come from, separated by commas; `*` is any
     #[arg(long, global = true, value_name = "HOSTS")]
     allowed_hosts: Option<String>,
+    /// Private buckets that photos may come from, separated by commas, such as `gs://bucket`
+    #[arg(long, global = true, value_name = "BUCKETS")]
+    allowed_buckets: Option<String>,
     /// Allow unencrypted http
     #[arg(long, global = true)]
     allow_http: bool,
@@ -91,6 +128,11 @@ impl SettingsArgs {
         });
         for (section, key, value) in [
             ("source", "allowed_hosts", text(self.allowed_hosts.as_ref())),
+            (
+                "source",
+                "allowed_buckets",
+                text(self.allowed_buckets.as_ref()),
+            ),
             ("source", "allow_http", on(self.allow_http)),
             ("log", "format", format),
             ("log", "level", text(self.log_level.as_ref())),

@@ -7,6 +7,7 @@ use crate::exit_code::ExitCode;
 use crate::queue::sqs::SqsQueue;
 use crate::s3::{S3Bucket, S3Store};
 use crate::settings::Settings;
+use crate::source::routed::RoutedSource;
 
 /// A client for HTTP, which all services share.
 ///
@@ -23,6 +24,14 @@ pub fn http() -> Result<HyperClient, Failure> {
 pub async fn store(settings: &Settings, http: &HyperClient) -> Result<S3Store, Failure> {
     let options = settings.s3_options().map_err(Failure::usage)?;
     S3Store::new(&options, http).await.map_err(Failure::usage)
+}
+
+/// Where photos come from.
+///
+/// # Errors
+/// If TLS cannot be set up.
+pub fn source(settings: &Settings) -> Result<RoutedSource, Failure> {
+    RoutedSource::new(settings.source_options()).map_err(Failure::usage)
 }
 
 /// Bucket and queue of the service, and the account that they are in.

@@ -121,13 +121,17 @@ pub(super) enum FailureKind {
     NoRanges,
     /// All attempts failed.
     Exhausted { what: String, attempts: u32 },
+    /// The source cannot be used as the settings are.
+    Settings(String),
 }
 
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(reason) => write!(f, "{reason}"),
-            Self::Changed(what) | Self::Exhausted { what, .. } => f.write_str(what),
+            Self::Changed(what) | Self::Exhausted { what, .. } | Self::Settings(what) => {
+                f.write_str(what)
+            }
             Self::NoRanges => f.write_str("the server gives whole photos only"),
         }
     }
@@ -250,6 +254,7 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
                     self.start_over();
                     Transient::new(what)
                 }
+                Err(SourceError::Settings(what)) => return Err(FailureKind::Settings(what)),
                 Err(SourceError::Transient(transient)) => transient,
             };
             if failure.throttled {
@@ -295,7 +300,8 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
         } else {
             Want::Range(start..end)
         };
-        let opened = self.env.source.open(self.photo, want).await?;
+        let version = &self.probe.validators;
+        let opened = self.env.source.open(self.photo, want, version).await?;
         self.check_length(opened.total)?;
         if opened.start != start {
             if !self.writer.job.is_whole() {

@@ -10,6 +10,7 @@ mod budget;
 mod buffer;
 mod checksum;
 mod concurrency;
+mod expand;
 mod fetch;
 mod pace;
 mod prepare;
@@ -30,12 +31,13 @@ pub use progress::{Counter, Phase, Progress};
 pub use report::{Archive, Report, SlowPhoto, peak_memory_bytes};
 
 use self::concurrency::Concurrency;
+use self::expand::{Expanded, expand};
 use self::fetch::{FetchEnv, Place};
 use self::prepare::{Lessons, Prepared, prepare};
 use self::report::Slowest;
 use self::spool::Spool;
 use self::transfer::{Transfer, TransferError};
-use crate::manifest::{Manifest, OnMissing};
+use crate::manifest::{MAX_PHOTOS, Manifest, OnMissing};
 use crate::plan::layout::read_directory;
 use crate::plan::{Content, Fate, Missing, Plan, PlanError, Volume};
 use crate::retry::RetryPolicy;
@@ -115,6 +117,28 @@ pub enum EngineError {
         /// What happened to it.
         what: String,
     },
+    /// A folder could not be listed, for reasons that may pass.
+    #[error("{folder} could not be listed in {attempts} attempts: {what}")]
+    Listing {
+        /// The folder.
+        folder: String,
+        /// What happened last.
+        what: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// A source cannot be used as the settings are.
+    #[error("{0}")]
+    SourceSettings(String),
+    /// The folders have more photos than a job may have.
+    #[error(
+        "with `{folder}` there are more than {MAX_PHOTOS} photos, the most that fit into one job; \
+         split the event"
+    )]
+    TooManyPhotos {
+        /// The folder with which there were too many.
+        folder: String,
+    },
     /// There is no room for photos of unknown length.
     #[error(
         "photo `{photo}` has to be spooled, and more than `engine.spool_limit` \
@@ -180,20 +204,37 @@ pub async fn plan<S: PhotoSource>(
     let spool = Spool::new(options.spool_dir.clone(), options.spool_limit);
     let lessons = Lessons::default();
     let mut concurrency = Concurrency::new(options.max_connections);
-    let preparing = prepare(
-        &source,
-        &manifest,
-        options,
-        &lessons,
-        &spool,
-        &mut concurrency,
-        progress,
-    );
-    let prepared = tokio::select! {
-        () = cancel.cancelled() => return Err(EngineError::Cancelled),
-        prepared = preparing => prepared?,
+    let planning = async {
+        let asked = expand(&*source, manifest, options, progress).await?;
+        let prepared = prepare(
+            &source,
+            &asked,
+            options,
+            &lessons,
+            &spool,
+            &mut concurrency,
+            progress,
+        )
+        .await?;
+        make_plan(&asked.manifest, &prepared.fates)
     };
-    make_plan(&manifest, &prepared.fates)
+    tokio::select! {
+        () = cancel.cancelled() => Err(EngineError::Cancelled),
+        plan = planning => plan,
+    }
+}
+
+/// A manifest whose folders are replaced by the photos that are in them now.
+///
+/// # Errors
+/// See [`EngineError`].
+pub async fn list_folders<S: PhotoSource>(
+    manifest: Arc<Manifest>,
+    source: &S,
+    options: &EngineOptions,
+) -> Result<Arc<Manifest>, EngineError> {
+    let asked = expand(source, manifest, options, &Progress::default()).await?;
+    Ok(asked.manifest)
 }
 
 fn make_plan(manifest: &Manifest, fates: &[Fate]) -> Result<Plan, EngineError> {
@@ -219,8 +260,13 @@ pub async fn run<S: PhotoSource, K: ArchiveSink>(
     progress: Arc<Progress>,
     cancel: &CancellationToken,
 ) -> Result<Report, EngineError> {
+    let started = Instant::now();
+    let asked = tokio::select! {
+        () = cancel.cancelled() => return Err(EngineError::Cancelled),
+        asked = expand(&*source, manifest, options, &progress) => asked?,
+    };
     let mut run = Run {
-        manifest,
+        asked,
         source,
         sink,
         options,
@@ -228,8 +274,8 @@ pub async fn run<S: PhotoSource, K: ArchiveSink>(
         cancel,
         budget: Budget::new(options.memory_budget),
         concurrency: Concurrency::new(options.max_connections),
-        started: Instant::now(),
-        probe_time: Duration::ZERO,
+        started,
+        probe_time: started.elapsed(),
         stored: Vec::new(),
     };
     let outcome = run.attempts().await;
@@ -240,7 +286,7 @@ pub async fn run<S: PhotoSource, K: ArchiveSink>(
 }
 
 struct Run<'a, S, K: ArchiveSink> {
-    manifest: Arc<Manifest>,
+    asked: Expanded,
     source: Arc<S>,
     sink: &'a K,
     options: &'a EngineOptions,
@@ -260,16 +306,16 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
         for restarts in 0..=MAX_RESTARTS {
             let spool = Spool::new(self.options.spool_dir.clone(), self.options.spool_limit);
             let prepared = self.prepare(&lessons, &spool).await?;
-            let plan = make_plan(&self.manifest, &prepared.fates)?;
+            let plan = make_plan(&self.asked.manifest, &prepared.fates)?;
             self.check_budget(&plan)?;
             tracing::info!(
-                event.id = self.manifest.event_id,
+                event.id = self.asked.manifest.event_id,
                 photos = plan.photo_count(),
                 missing = plan.missing.len(),
                 archives = plan.volumes.len(),
                 size_bytes = plan.length(),
                 "planned the archives of `{}`",
-                self.manifest.event_id
+                self.asked.manifest.event_id
             );
             // The first surprise is acted on at once. When there is another, learn of all.
             let discover = restarts > 0;
@@ -282,7 +328,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
                 Some(failures) => {
                     self.discard_stored().await;
                     for failure in failures {
-                        let photo = &self.manifest.photos[failure.photo];
+                        let photo = &self.asked.manifest.photos[failure.photo];
                         tracing::warn!(
                             photo.url = %photo.url,
                             "starting over, because of photo `{}`: {}",
@@ -309,7 +355,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
         let started = Instant::now();
         let preparing = prepare(
             &self.source,
-            &self.manifest,
+            &self.asked,
             self.options,
             lessons,
             spool,
@@ -354,7 +400,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
         progress.bytes_fetched.set(0);
         let env = Arc::new(FetchEnv {
             source: Arc::clone(&self.source),
-            manifest: Arc::clone(&self.manifest),
+            manifest: Arc::clone(&self.asked.manifest),
             places,
             retry: self.options.retry,
             stall_timeout: self.options.stall_timeout,
@@ -395,7 +441,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
             match completed.and_then(|completed| completed) {
                 Ok(stored) => {
                     tracing::info!(
-                        event.id = self.manifest.event_id,
+                        event.id = self.asked.manifest.event_id,
                         archive.location = stored.location,
                         size_bytes = stored.length,
                         "stored `{}`",
@@ -460,7 +506,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
                 what,
                 attempts,
             } => {
-                let photo = &self.manifest.photos[photo];
+                let photo = &self.asked.manifest.photos[photo];
                 EngineError::Fetch {
                     photo: photo.label(),
                     url: photo.url.to_string(),
@@ -468,6 +514,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
                     attempts,
                 }
             }
+            TransferError::Settings(what) => EngineError::SourceSettings(what),
             TransferError::Sink(error) => EngineError::Sink(error),
             TransferError::Layout(error) => EngineError::Plan(error.into()),
             TransferError::Cancelled => EngineError::Cancelled,
@@ -528,7 +575,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
         let seconds = self.started.elapsed().as_secs_f64();
         let bytes = plan.length();
         Report {
-            event_id: self.manifest.event_id.clone(),
+            event_id: self.asked.manifest.event_id.clone(),
             archives: self
                 .stored
                 .iter()

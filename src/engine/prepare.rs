@@ -10,11 +10,12 @@ use futures_util::stream::{self, FuturesUnordered};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::concurrency::{Concurrency, WINDOW, Window};
+use super::expand::Expanded;
 use super::fetch::{FailureKind, Place};
 use super::progress::Progress;
 use super::spool::{Spool, SpoolFailure};
 use super::{EngineError, EngineOptions};
-use crate::manifest::{Manifest, Photo};
+use crate::manifest::Photo;
 use crate::plan::{Fate, MAX_PHOTO_BYTES, MIN_PART_BYTES, MissingReason};
 use crate::retry::Retry;
 use crate::source::{PhotoSource, Probe, SourceError, Transient};
@@ -51,7 +52,10 @@ impl Lessons {
             // What keeps changing between two requests may hold still within one.
             (FailureKind::Changed(_), Some(Verdict::ChangedOnce)) => Verdict::Spool,
             (FailureKind::Changed(_), _) => Verdict::ChangedOnce,
-            (FailureKind::NoRanges | FailureKind::Exhausted { .. }, _) => Verdict::Spool,
+            (
+                FailureKind::NoRanges | FailureKind::Exhausted { .. } | FailureKind::Settings(_),
+                _,
+            ) => Verdict::Spool,
         };
         self.verdicts.insert(photo, verdict);
     }
@@ -67,16 +71,19 @@ pub(super) struct Prepared {
 /// Probes and spools. Fails when a photo could neither be found nor be found missing.
 pub(super) async fn prepare<S: PhotoSource>(
     source: &Arc<S>,
-    manifest: &Arc<Manifest>,
+    asked: &Expanded,
     options: &EngineOptions,
     lessons: &Lessons,
     spool: &Spool,
     concurrency: &mut Concurrency,
     progress: &Progress,
 ) -> Result<Prepared, EngineError> {
-    progress.photos_total.set(manifest.photos.len() as u64);
+    let manifest = &asked.manifest;
+    let photos = manifest.photos.len() as u64;
+    progress.photos_asked.set(photos);
+    progress.photos_total.set(photos);
     progress.probed.set(0);
-    let probes = probe_all(source, manifest, options, lessons, concurrency, progress).await?;
+    let probes = probe_all(source, asked, options, lessons, concurrency, progress).await?;
     let mut fates = Vec::with_capacity(probes.len());
     let mut places = Vec::with_capacity(probes.len());
     let mut to_spool = Vec::new();
@@ -154,6 +161,7 @@ fn needs_spool(probe: &Probe, length: u64, verdict: Option<&Verdict>) -> bool {
 fn spool_error(photo: &Photo, failure: SpoolFailure, options: &EngineOptions) -> EngineError {
     let label = photo.label();
     match failure {
+        SpoolFailure::Fetch(FailureKind::Settings(what)) => EngineError::SourceSettings(what),
         SpoolFailure::Full => EngineError::SpoolFull {
             photo: label,
             limit: options.spool_limit,
@@ -177,21 +185,23 @@ fn spool_error(photo: &Photo, failure: SpoolFailure, options: &EngineOptions) ->
     }
 }
 
-type Probed = Result<Probe, MissingReason>;
+/// What a probe found, or why the photo cannot be had.
+pub(super) type Probed = Result<Probe, MissingReason>;
 
 async fn probe_all<S: PhotoSource>(
     source: &Arc<S>,
-    manifest: &Arc<Manifest>,
+    asked: &Expanded,
     options: &EngineOptions,
     lessons: &Lessons,
     concurrency: &mut Concurrency,
     progress: &Progress,
 ) -> Result<Vec<Probed>, EngineError> {
-    let photos = &manifest.photos;
+    let photos = &asked.manifest.photos;
+    let listed = |index: usize| asked.listed.get(index).and_then(Option::as_ref);
     let mut probes: Vec<Option<Probed>> = (photos
         .iter()
         .enumerate()
-        .map(|(index, photo)| known(lessons, index, photo)))
+        .map(|(index, photo)| known(lessons, index, photo, listed(index))))
     .collect();
     let unknown: Vec<usize> = (0..photos.len())
         .filter(|index| probes[*index].is_none())
@@ -238,9 +248,16 @@ async fn probe_all<S: PhotoSource>(
 }
 
 /// What needs no probe.
-fn known(lessons: &Lessons, index: usize, photo: &Photo) -> Option<Probed> {
+fn known(
+    lessons: &Lessons,
+    index: usize,
+    photo: &Photo,
+    listed: Option<&Probed>,
+) -> Option<Probed> {
     match (lessons.verdicts.get(&index), photo.size) {
         (Some(Verdict::Missing(reason)), _) => Some(Err(reason.clone())),
+        // Of what did not hold, only the store knows more.
+        (None, _) if listed.is_some() => listed.cloned(),
         // Of a longer one, more than the length must be known: its ranges must be of one version.
         (_, Some(size)) if !lessons.distrust && size < ALWAYS_WHOLE_BYTES => Some(Ok(Probe {
             length: Some(size),
@@ -265,6 +282,7 @@ async fn probe_one<S: PhotoSource>(
             Ok(probe) => return Ok(compare(photo, probe)),
             Err(SourceError::Missing(reason)) => return Ok(Err(reason)),
             Err(SourceError::Transient(failure)) => failure,
+            Err(SourceError::Settings(what)) => return Err(EngineError::SourceSettings(what)),
             Err(SourceError::Changed(what) | SourceError::NoRanges(what)) => Transient::new(what),
         };
         if failure.throttled {
@@ -284,7 +302,7 @@ async fn probe_one<S: PhotoSource>(
 }
 
 /// Holds what the manifest says against what the origin says.
-fn compare(photo: &Photo, probe: Probe) -> Probed {
+pub(super) fn compare(photo: &Photo, probe: Probe) -> Probed {
     match (photo.size, probe.length) {
         (Some(expected), Some(found)) if expected != found => {
             Err(MissingReason::WrongSize { expected, found })

@@ -19,6 +19,8 @@ pub struct Progress {
     phase: AtomicU8,
     /// Photos that are probed.
     pub probed: Counter,
+    /// Photos that are asked for, once folders are listed.
+    pub photos_asked: Counter,
     /// Photos to probe, then photos in the archives.
     pub photos_total: Counter,
     /// Photos that have arrived.

@@ -23,7 +23,7 @@ use super::progress::Progress;
 use crate::manifest::{Hashes, Photo};
 use crate::plan::MissingReason;
 use crate::retry::{Retry, RetryPolicy};
-use crate::source::{PhotoBody, PhotoSource, SourceError, Want};
+use crate::source::{PhotoBody, PhotoSource, SourceError, Validators, Want};
 
 /// Bytes that are gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -119,6 +119,9 @@ impl Spool {
                 Err(Interrupted::Source(SourceError::Missing(reason))) => {
                     return Err(SpoolFailure::Fetch(FailureKind::Missing(reason)));
                 }
+                Err(Interrupted::Source(SourceError::Settings(what))) => {
+                    return Err(SpoolFailure::Fetch(FailureKind::Settings(what)));
+                }
                 Err(Interrupted::Source(error)) => {
                     return Err(SpoolFailure::Fetch(FailureKind::Exhausted {
                         what: error.to_string(),
@@ -155,7 +158,9 @@ async fn receive<S: PhotoSource>(
     stall_timeout: Duration,
     entry: &mut SpoolEntry<'_>,
 ) -> Result<(), Interrupted> {
-    let opened = source.open(photo, Want::MaybeGzip).await?;
+    let opened = source
+        .open(photo, Want::MaybeGzip, &Validators::default())
+        .await?;
     let hashes = photo.hashes.or(opened.hashes);
     let mut body = opened.body;
     let mut received = 0u64;

@@ -48,6 +48,8 @@ pub(super) enum TransferError {
         what: String,
         attempts: u32,
     },
+    /// A source cannot be used as the settings are.
+    Settings(String),
     Sink(SinkError),
     Layout(LayoutError),
     Cancelled,
@@ -558,6 +560,7 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
                 what,
                 attempts,
             }),
+            FailureKind::Settings(what) => Err(TransferError::Settings(what)),
             kind => {
                 if !self.is_stale(photo) {
                     self.stale.push(Failure { photo, kind });

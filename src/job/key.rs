@@ -136,7 +136,7 @@ impl<'de> Deserialize<'de> for JobKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Defaults, HostRules, Manifest};
+    use crate::manifest::{Defaults, Manifest, SourceRules};
 
     /// Vectors that every implementation of the id must reproduce.
     #[test]
@@ -152,7 +152,7 @@ mod tests {
                 serde_json::Value::String(lines) => lines.clone(),
                 json => json.to_string(),
             };
-            let hosts = HostRules::anything();
+            let hosts = SourceRules::anything();
             let (manifest, given) =
                 Manifest::parse_given(text.as_bytes(), &defaults, &hosts).unwrap();
             let canonical = String::from_utf8(given.canonical_json()).unwrap();

@@ -66,7 +66,7 @@ impl Subscriber {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Defaults, HostRules};
+    use crate::manifest::{Defaults, SourceRules};
 
     fn subscriber(notify: &str) -> Option<Subscriber> {
         let text = format!(
@@ -75,7 +75,7 @@ mod tests {
         let manifest = Manifest::parse(
             text.as_bytes(),
             &Defaults::default(),
-            &HostRules::anything(),
+            &SourceRules::anything(),
         );
         Subscriber::of(&manifest.unwrap())
     }

@@ -94,11 +94,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::manifest::{Defaults, HostRules};
+    use crate::manifest::{Defaults, SourceRules};
 
     fn canonical(text: &str) -> String {
         let defaults = Defaults::default();
-        let hosts = HostRules::anything();
+        let hosts = SourceRules::anything();
         let (_, given) = Manifest::parse_given(text.as_bytes(), &defaults, &hosts).unwrap();
         String::from_utf8(given.canonical_json()).unwrap()
     }

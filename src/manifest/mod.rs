@@ -10,6 +10,7 @@ pub mod given;
 pub mod hash;
 pub mod name;
 mod parse;
+pub mod stored;
 pub mod url;
 mod violation;
 
@@ -22,7 +23,8 @@ pub use hash::Hashes;
 pub use name::EntryName;
 pub use parse::Defaults;
 pub(crate) use parse::is_event_id;
-pub use url::{HostRules, PhotoUrl};
+pub use stored::{Scheme, StoredUrl};
+pub use url::{PhotoUrl, SourceRules, WebUrl};
 pub use violation::{Violation, Violations};
 
 /// The largest manifest that is read, in bytes (32 MiB).
@@ -59,8 +61,12 @@ impl Manifest {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn parse(bytes: &[u8], defaults: &Defaults, hosts: &HostRules) -> Result<Self, Violations> {
-        parse::parse(bytes, defaults, hosts, &mut None)
+    pub fn parse(
+        bytes: &[u8],
+        defaults: &Defaults,
+        rules: &SourceRules,
+    ) -> Result<Self, Violations> {
+        parse::parse(bytes, defaults, rules, &mut None)
     }
 
     /// The same, together with what was given: for those who hand it on.
@@ -70,10 +76,10 @@ impl Manifest {
     pub fn parse_given(
         bytes: &[u8],
         defaults: &Defaults,
-        hosts: &HostRules,
+        rules: &SourceRules,
     ) -> Result<(Self, Given), Violations> {
         let mut photos = Some(Vec::new());
-        let manifest = parse::parse(bytes, defaults, hosts, &mut photos)?;
+        let manifest = parse::parse(bytes, defaults, rules, &mut photos)?;
         let given = Given::new(&manifest, photos.unwrap_or_default());
         // It is stored in its normal form, and read back from there.
         let length = given.canonical_json().len();
@@ -81,6 +87,11 @@ impl Manifest {
             return Err(parse::too_long(length));
         }
         Ok((manifest, given))
+    }
+
+    /// Whether it asks for whole folders, so that only a listing tells its photos.
+    pub fn has_folders(&self) -> bool {
+        self.photos.iter().any(|photo| photo.url.is_folder())
     }
 
     /// The archive's file name, safe on every system and ending in `.zip`.
@@ -116,6 +127,27 @@ impl Photo {
         self.name.clone().or_else(|| self.url.file_name())
     }
 
+    /// A photo of this folder, named by where in the folder it is. `None` for what is not in it, or is
+    /// no photo: consoles make folders visible by objects whose names end in `/`.
+    pub fn inside(&self, url: StoredUrl) -> Option<Self> {
+        let PhotoUrl::Stored(folder) = &self.url else {
+            return None;
+        };
+        let below = url.key().strip_prefix(folder.key())?;
+        if below.is_empty() || url.is_folder() {
+            return None;
+        }
+        let name = match &self.name {
+            Some(name) => format!("{name}/{below}"),
+            None => below.to_owned(),
+        };
+        Some(Self {
+            name: Some(name),
+            url: PhotoUrl::Stored(url),
+            ..self.clone()
+        })
+    }
+
     /// How to call it in messages: its name made safe, so that it cannot forge log lines, or its
     /// URL without the query.
     pub fn label(&self) -> String {
@@ -145,5 +177,5 @@ pub struct Notify {
     /// Whether the recipients hear of a failure too.
     pub tell_about_failure: bool,
     /// An `https` address that receives signed events.
-    pub webhook: Option<PhotoUrl>,
+    pub webhook: Option<WebUrl>,
 }

@@ -15,8 +15,8 @@ use super::fields::{Fields, Object};
 use super::given::GivenPhoto;
 use super::hash::{crc32c_from_base64, md5_from_base64};
 use super::{
-    Hashes, HostRules, MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, Manifest, Notify, OnMissing,
-    Photo, PhotoUrl, Violations,
+    Hashes, MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, Manifest, Notify, OnMissing, Photo,
+    PhotoUrl, SourceRules, Violations, WebUrl,
 };
 
 /// The longest entry name that is accepted, in bytes; Linux's limit on a path.
@@ -35,7 +35,7 @@ pub struct Defaults {
 pub(super) fn parse(
     bytes: &[u8],
     defaults: &Defaults,
-    hosts: &HostRules,
+    rules: &SourceRules,
     given: &mut Option<Vec<GivenPhoto>>,
 ) -> Result<Manifest, Violations> {
     if bytes.len() > MAX_MANIFEST_BYTES {
@@ -54,12 +54,12 @@ pub(super) fn parse(
         }
     };
     let manifest = match text.bytes().next() {
-        Some(b'{') => from_object(text, defaults, hosts, given, &mut found),
+        Some(b'{') => from_object(text, defaults, rules, given, &mut found),
         Some(b'[') => json(text, &mut found).and_then(|photos| {
             let fields = Fields::of_one("photos", photos);
-            assemble(fields, defaults, hosts, given, &mut found)
+            assemble(fields, defaults, rules, given, &mut found)
         }),
-        Some(_) => from_lines(text, defaults, hosts, given, &mut found),
+        Some(_) => from_lines(text, defaults, rules, given, &mut found),
         None => {
             found.add(
                 "manifest",
@@ -98,7 +98,7 @@ fn json<'a, T: Deserialize<'a>>(text: &'a str, found: &mut Violations) -> Option
 fn from_object(
     text: &str,
     defaults: &Defaults,
-    hosts: &HostRules,
+    rules: &SourceRules,
     given: &mut Option<Vec<GivenPhoto>>,
     found: &mut Violations,
 ) -> Option<Manifest> {
@@ -106,7 +106,7 @@ fn from_object(
     assemble(
         Fields::new(String::new(), object, found),
         defaults,
-        hosts,
+        rules,
         given,
         found,
     )
@@ -115,7 +115,7 @@ fn from_object(
 fn from_lines(
     text: &str,
     defaults: &Defaults,
-    hosts: &HostRules,
+    rules: &SourceRules,
     given: &mut Option<Vec<GivenPhoto>>,
     found: &mut Violations,
 ) -> Option<Manifest> {
@@ -128,7 +128,7 @@ fn from_lines(
         photos.push(photo_from_url(
             line,
             &format!("line {}", number + 1),
-            hosts,
+            rules,
             given,
             found,
         ));
@@ -139,7 +139,7 @@ fn from_lines(
 fn assemble(
     mut fields: Fields<'_>,
     defaults: &Defaults,
-    hosts: &HostRules,
+    rules: &SourceRules,
     given: &mut Option<Vec<GivenPhoto>>,
     found: &mut Violations,
 ) -> Option<Manifest> {
@@ -172,7 +172,7 @@ fn assemble(
             Ok(list) => list
                 .into_iter()
                 .enumerate()
-                .map(|(index, raw)| photo(raw, &format!("photos[{index}]"), hosts, given, found))
+                .map(|(index, raw)| photo(raw, &format!("photos[{index}]"), rules, given, found))
                 .collect(),
         },
     };
@@ -321,11 +321,7 @@ fn notify(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Notify> {
     let webhook = fields
         .take::<String>("webhook", "an `https` address", found)
         .and_then(|text| {
-            let encrypted = HostRules {
-                allowed_hosts: vec!["*".to_owned()],
-                allow_http: false,
-            };
-            PhotoUrl::parse(&text, &encrypted)
+            WebUrl::parse(&text, &SourceRules::https())
                 .map_err(|(problem, _)| {
                     found.add("notify.webhook", problem, "give an `https://` address");
                 })
@@ -360,12 +356,12 @@ fn looks_like_an_address(address: &str) -> bool {
 fn photo(
     raw: &RawValue,
     place: &str,
-    hosts: &HostRules,
+    rules: &SourceRules,
     given: &mut Option<Vec<GivenPhoto>>,
     found: &mut Violations,
 ) -> Option<Photo> {
     if let Ok(url) = serde_json::from_str::<Cow<'_, str>>(raw.get()) {
-        return photo_from_url(&url, place, hosts, given, found);
+        return photo_from_url(&url, place, rules, given, found);
     }
     let Ok(object) = serde_json::from_str::<Object<'_>>(raw.get()) else {
         found.add(
@@ -379,7 +375,7 @@ fn photo(
     let mut fields = Fields::new(format!("{place}."), object, found);
     let given_url = fields.take::<String>("url", "an address", found);
     let url = match &given_url {
-        Some(text) => PhotoUrl::parse(text, hosts)
+        Some(text) => PhotoUrl::parse(text, rules)
             .map_err(|(problem, remedy)| found.add(format!("{place}.url"), problem, remedy))
             .ok(),
         None if found.total() == before => {
@@ -431,6 +427,15 @@ fn photo(
         md5_from_base64,
         found,
     );
+    if url.as_ref().is_some_and(PhotoUrl::is_folder) {
+        let fields = [
+            ("size", size.is_some()),
+            ("modified", modified.is_some()),
+            ("crc32c", crc32c.is_some()),
+            ("md5", md5.is_some()),
+        ];
+        refuse_for_folder(place, &fields, found);
+    }
     fields.refuse_rest(found);
     (found.total() == before).then_some(())?;
     if let Some(given) = given {
@@ -450,6 +455,17 @@ fn photo(
         modified,
         hashes: Hashes { crc32c, md5 },
     })
+}
+
+/// Refuses what is given about a folder as if it were one photo.
+fn refuse_for_folder(place: &str, fields: &[(&str, bool)], found: &mut Violations) {
+    for (field, _) in fields.iter().filter(|(_, is_given)| *is_given) {
+        found.add(
+            format!("{place}.{field}"),
+            "is given for a whole folder",
+            "leave it out; the listing tells",
+        );
+    }
 }
 
 fn checksum<T>(
@@ -475,11 +491,11 @@ fn checksum<T>(
 fn photo_from_url(
     text: &str,
     place: &str,
-    hosts: &HostRules,
+    rules: &SourceRules,
     given: &mut Option<Vec<GivenPhoto>>,
     found: &mut Violations,
 ) -> Option<Photo> {
-    match PhotoUrl::parse(text, hosts) {
+    match PhotoUrl::parse(text, rules) {
         Ok(url) => {
             if let Some(given) = given {
                 given.push(GivenPhoto {
@@ -507,9 +523,10 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Manifest, Violations> {
-        let hosts = HostRules {
+        let hosts = SourceRules {
             allowed_hosts: vec!["photos.example".to_owned()],
-            allow_http: false,
+            allowed_buckets: vec!["gs://photos".to_owned()],
+            ..SourceRules::default()
         };
         Manifest::parse(text.as_bytes(), &Defaults::default(), &hosts)
     }
@@ -547,7 +564,7 @@ mod tests {
             event_id: Some("party".to_owned()),
             fallback_event_id: None,
         };
-        let hosts = HostRules::anything();
+        let hosts = SourceRules::anything();
         let json = br#"["https://a.example/1.jpg", "https://a.example/2.jpg"]"#;
         let text =
             b"\xef\xbb\xbf# photos\r\nhttps://a.example/1.jpg\r\n\r\nhttps://a.example/2.jpg\r\n";
@@ -566,6 +583,7 @@ mod tests {
                 "notify": {"email": ["nobody", "a@b.example\nBcc: c@d.example"], "webhook": "http://hooks.example", "sms": 1},
                 "photos": [
                   "http://photos.example/a.jpg", "https://evil.example/a.jpg", "gs://bucket/a.jpg", "/a.jpg", 7,
+                  {"url": "gs://photos/e/", "size": 1, "crc32c": "n03x6A=="},
                   {"name": "x"}, {"url": "https://user:pw@photos.example/a.jpg"},
                   {"url": "https://photos.example/a", "size": "8", "modified": "yesterday", "crc32c": "zz", "md5": "n03x6A==", "colour": 1}
                 ]}"#,

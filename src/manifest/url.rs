@@ -1,42 +1,93 @@
-//! Where a photo comes from. A download URL often carries a token that is as good as a password,
-//! so [`PhotoUrl`] never shows its query; [`HostRules`] says which hosts may be asked at all.
+//! Where a photo comes from: the web, or a private bucket. A download URL often carries a token that
+//! is as good as a password, so [`WebUrl`] never shows its query; [`SourceRules`] says which hosts and
+//! buckets may be asked at all.
 
 use std::fmt;
 
 use ::url::{Host, Url};
 use percent_encoding::percent_decode_str;
 
-/// An `https` (or, where allowed, `http`) address whose query is a secret.
+use super::stored::{Scheme, StoredUrl};
+
+/// Where a photo comes from.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PhotoUrl(Url);
+pub enum PhotoUrl {
+    /// An address on the web.
+    Web(WebUrl),
+    /// An object in a private bucket, or all those in one of its folders.
+    Stored(StoredUrl),
+}
 
 impl PhotoUrl {
     /// Reads and checks an address; the error is a problem and its remedy.
-    pub fn parse(text: &str, hosts: &HostRules) -> Result<Self, (String, String)> {
+    pub fn parse(text: &str, rules: &SourceRules) -> Result<Self, (String, String)> {
+        let text = text.trim();
+        match Scheme::of(text) {
+            Some((scheme, rest)) => StoredUrl::parse(scheme, rest, rules).map(Self::Stored),
+            None => WebUrl::parse(text, rules).map(Self::Web),
+        }
+    }
+
+    /// The name that a photo from here has unless it is given one.
+    pub fn file_name(&self) -> Option<String> {
+        match self {
+            Self::Web(url) => url.file_name(),
+            Self::Stored(url) => url.file_name(),
+        }
+    }
+
+    /// Whether this stands for all objects in a folder.
+    pub fn is_folder(&self) -> bool {
+        matches!(self, Self::Stored(url) if url.is_folder())
+    }
+}
+
+impl fmt::Display for PhotoUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Web(url) => url.fmt(f),
+            Self::Stored(url) => url.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for PhotoUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PhotoUrl({self})")
+    }
+}
+
+/// An `https` (or, where allowed, `http`) address whose query is a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebUrl(Url);
+
+impl WebUrl {
+    /// Reads and checks an address; the error is a problem and its remedy.
+    pub fn parse(text: &str, rules: &SourceRules) -> Result<Self, (String, String)> {
         let url = Url::parse(text.trim()).map_err(|error| {
             (
                 format!("is not a URL ({error})"),
                 "give a complete address that starts with `https://`".to_owned(),
             )
         })?;
-        Self::checked(url, hosts)
+        Self::checked(url, rules)
     }
 
     /// Resolves a `Location` header against this address, under the same rules.
-    pub fn join(&self, location: &str, hosts: &HostRules) -> Result<Self, (String, String)> {
+    pub fn join(&self, location: &str, rules: &SourceRules) -> Result<Self, (String, String)> {
         let url = self.0.join(location).map_err(|error| {
             (
                 format!("redirects to something that is not a URL ({error})"),
                 String::new(),
             )
         })?;
-        Self::checked(url, hosts)
+        Self::checked(url, rules)
     }
 
-    fn checked(mut url: Url, hosts: &HostRules) -> Result<Self, (String, String)> {
+    fn checked(mut url: Url, rules: &SourceRules) -> Result<Self, (String, String)> {
         match url.scheme() {
             "https" => {}
-            "http" if hosts.allow_http => {}
+            "http" if rules.allow_http => {}
             "http" => {
                 return Err((
                     "is not encrypted".to_owned(),
@@ -46,7 +97,7 @@ impl PhotoUrl {
             scheme => {
                 return Err((
                     format!("has the scheme `{scheme}`, which is not supported"),
-                    "use `https://`".to_owned(),
+                    "use `https://`, `gs://` or `s3://`".to_owned(),
                 ));
             }
         }
@@ -62,17 +113,22 @@ impl PhotoUrl {
                 "give a complete address that starts with `https://`".to_owned(),
             ));
         };
-        if !hosts.allows(host) {
+        if !rules.allows(host) {
             return Err((
                 format!("names the host `{host}`, which is not allowed"),
                 format!(
                     "add it to `source.allowed_hosts` (now: {})",
-                    hosts.describe()
+                    describe(&rules.allowed_hosts)
                 ),
             ));
         }
         url.set_fragment(None);
         Ok(Self(url))
+    }
+
+    /// An address that the settings give, and not the manifest: no rules apply.
+    pub(crate) fn of_settings(url: Url) -> Self {
+        Self(url)
     }
 
     /// The whole address, secret query included: for requests only, never for people.
@@ -104,7 +160,7 @@ impl PhotoUrl {
     }
 }
 
-impl fmt::Display for PhotoUrl {
+impl fmt::Display for WebUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.0.clone();
         shown.set_query(None);
@@ -116,27 +172,39 @@ impl fmt::Display for PhotoUrl {
     }
 }
 
-impl fmt::Debug for PhotoUrl {
+impl fmt::Debug for WebUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PhotoUrl({self})")
+        write!(f, "WebUrl({self})")
     }
 }
 
-/// Which hosts photos may come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostRules {
+/// Where photos may come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceRules {
     /// Exact names, `*.example.com` for every host below it, or `*` for any.
     pub allowed_hosts: Vec<String>,
     /// Whether unencrypted `http` may be used.
     pub allow_http: bool,
+    /// Private buckets: `gs://bucket` or `s3://bucket`, with a folder behind it where only that is
+    /// meant, `gs://*` for all that the credentials open, or `*` for all of both kinds.
+    pub allowed_buckets: Vec<String>,
 }
 
-impl HostRules {
-    /// Any host, encrypted or not; for tests and the demo.
+impl SourceRules {
+    /// Any host, encrypted or not, and any bucket; for tests and the demo.
     pub fn anything() -> Self {
         Self {
             allowed_hosts: vec!["*".to_owned()],
             allow_http: true,
+            allowed_buckets: vec!["*".to_owned()],
+        }
+    }
+
+    /// Any host, but encrypted, and no bucket.
+    pub fn https() -> Self {
+        Self {
+            allowed_hosts: vec!["*".to_owned()],
+            ..Self::default()
         }
     }
 
@@ -152,12 +220,30 @@ impl HostRules {
         })
     }
 
-    fn describe(&self) -> String {
-        if self.allowed_hosts.is_empty() {
-            "none".to_owned()
-        } else {
-            self.allowed_hosts.join(", ")
-        }
+    pub(super) fn allows_stored(&self, url: &StoredUrl) -> bool {
+        self.allowed_buckets.iter().any(|pattern| {
+            let Some((scheme, place)) = Scheme::of(pattern) else {
+                return pattern == "*";
+            };
+            let (bucket, folder) = place.split_once('/').unwrap_or((place, ""));
+            let folder = folder.trim_end_matches('/');
+            scheme == url.scheme()
+                && (bucket == "*" || bucket == url.bucket())
+                && (folder.is_empty()
+                    || url
+                        .key()
+                        .strip_prefix(folder)
+                        .is_some_and(|rest| rest.starts_with('/')))
+        })
+    }
+}
+
+/// What a list allows, in words.
+pub(super) fn describe(allowed: &[String]) -> String {
+    if allowed.is_empty() {
+        "none".to_owned()
+    } else {
+        allowed.join(", ")
     }
 }
 
@@ -165,16 +251,16 @@ impl HostRules {
 mod tests {
     use super::*;
 
-    fn rules(hosts: &[&str]) -> HostRules {
-        HostRules {
+    fn rules(hosts: &[&str]) -> SourceRules {
+        SourceRules {
             allowed_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-            allow_http: false,
+            ..SourceRules::default()
         }
     }
 
     #[test]
     fn the_token_is_never_shown() {
-        let url = PhotoUrl::parse(
+        let url = WebUrl::parse(
             "https://h.example/o/a.jpg?alt=media&token=s3cret#frag",
             &rules(&["*"]),
         )
@@ -189,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_firebase_objects_name_is_the_end_of_its_path() {
-        let name = |url| PhotoUrl::parse(url, &rules(&["*"])).unwrap().file_name();
+        let name = |url| WebUrl::parse(url, &rules(&["*"])).unwrap().file_name();
         assert_eq!(
             name("https://f.example/v0/b/x/o/events%2F7%2FIMG%201.jpg?alt=media"),
             Some("IMG 1.jpg".to_owned())

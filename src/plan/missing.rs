@@ -52,6 +52,13 @@ pub enum MissingReason {
     NotFound,
     /// HTTP 401 or 403: not public, or the link's token has expired.
     Forbidden,
+    /// The service itself lacks the permission to read it.
+    AccessDenied {
+        /// The permission, in the store's own words.
+        permission: String,
+    },
+    /// There is nothing in this folder.
+    EmptyFolder,
     /// HTTP 402: the storage account does not pay any more.
     PaymentRequired,
     /// Another 4xx answer.
@@ -86,6 +93,13 @@ impl fmt::Display for MissingReason {
         match self {
             Self::NotFound => f.write_str("it no longer exists"),
             Self::Forbidden => f.write_str("its link has expired or is not public"),
+            Self::AccessDenied { permission } => {
+                write!(
+                    f,
+                    "we may not read it (the permission `{permission}` is missing)"
+                )
+            }
+            Self::EmptyFolder => f.write_str("there is nothing in this folder"),
             Self::PaymentRequired => f.write_str("its storage account is suspended"),
             Self::Refused { status } => write!(f, "its server refused it (HTTP {status})"),
             Self::AddressRefused => f.write_str("its address is not on the public internet"),

@@ -288,7 +288,7 @@ mod tests {
 
     use super::*;
     use crate::manifest::Defaults;
-    use crate::manifest::HostRules;
+    use crate::manifest::SourceRules;
 
     pub(super) fn manifest(count: usize, max_archive_bytes: Option<u64>) -> Manifest {
         let urls: Vec<String> = (0..count)
@@ -304,7 +304,7 @@ mod tests {
         Manifest::parse(
             json.as_bytes(),
             &Defaults::default(),
-            &HostRules::anything(),
+            &SourceRules::anything(),
         )
         .unwrap()
     }

@@ -248,7 +248,7 @@ async fn write<B: Bucket>(
                     Phase::Probing => Status::Probing,
                     Phase::Transferring | Phase::Verifying => Status::Transferring,
                 };
-                state.progress = transferred(&progress);
+                note_progress(state, &progress);
             })
             .await;
         match written {
@@ -267,12 +267,17 @@ async fn write<B: Bucket>(
 }
 
 /// The counters, for the state.
-pub(super) fn transferred(progress: &Progress) -> Transferred {
-    Transferred {
+pub(super) fn note_progress(state: &mut State, progress: &Progress) {
+    // Only the listing tells how many photos are in a folder.
+    let asked = usize::try_from(progress.photos_asked.get()).unwrap_or(usize::MAX);
+    if asked > 0 {
+        state.photos = asked;
+    }
+    state.progress = Transferred {
         photos_probed: progress.probed.get(),
         photos_done: progress.photos_done.get(),
         photos_total: progress.photos_total.get(),
         bytes_done: progress.bytes_fetched.get(),
         bytes_total: progress.bytes_total.get(),
-    }
+    };
 }

@@ -25,7 +25,7 @@ use crate::bucket::{Bucket, BucketError};
 use crate::clock::Clock;
 use crate::engine::EngineOptions;
 use crate::job::Owner;
-use crate::manifest::HostRules;
+use crate::manifest::SourceRules;
 use crate::queue::{Delivery, Queue, QueueError};
 use crate::sink::ArchiveStore;
 use crate::source::PhotoSource;
@@ -53,8 +53,8 @@ pub struct WorkOptions {
     pub retry_delay: Duration,
     /// How the engine goes about it.
     pub engine: EngineOptions,
-    /// Which hosts a manifest may name.
-    pub hosts: HostRules,
+    /// Where a manifest may say that photos are.
+    pub rules: SourceRules,
 }
 
 /// A container at work: its ports, and who it is.

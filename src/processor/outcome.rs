@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
-use super::claim::{Claim, Lost, transferred};
+use super::claim::{Claim, Lost, note_progress};
 use super::metrics::JobMetrics;
 use super::work::{Next, backoff, hide};
 use super::{DrainError, Finished, Worker};
@@ -79,6 +79,13 @@ pub(super) fn judge(outcome: Result<Report, EngineError>) -> Verdict {
             code,
             missing,
             bury: false,
+        },
+        // Somebody has to look at this, and then hand it in again. Events from elsewhere can be done.
+        (EngineError::SourceSettings(_), _) => Verdict::Failed {
+            message,
+            code,
+            missing: Vec::new(),
+            bury: true,
         },
         // Too little for this event, which does not keep others from being done.
         (EngineError::BudgetTooSmall { .. } | EngineError::SpoolFull { .. }, _)
@@ -205,7 +212,7 @@ async fn put_back<B: Bucket>(
         .write(limit, |state| {
             state.put_back(shorten(outcome), clock());
             state.failures += u32::from(failed);
-            state.progress = transferred(&attempted.progress);
+            note_progress(state, &attempted.progress);
         })
         .await
 }
@@ -263,7 +270,7 @@ where
     let written = claim
         .write(RECORD_WITHIN, |state| {
             state.end(Status::Done, "done", clock());
-            state.progress = transferred(&attempted.progress);
+            note_progress(state, &attempted.progress);
             state.timings.probing_seconds = Some(report.probe_seconds);
             state.timings.transferring_seconds = Some(report.seconds - report.probe_seconds);
             state.archives.clone_from(&archives);
@@ -316,7 +323,7 @@ where
         .write(RECORD_WITHIN, |state| {
             state.end(Status::Failed, shorten(&failure.message), clock());
             state.failures += u32::from(failure.code == ExitCode::TryAgain);
-            state.progress = transferred(&attempted.progress);
+            note_progress(state, &attempted.progress);
             state.note_missing(&failure.missing);
             state.error = Some(StateError {
                 message: shorten(&failure.message),

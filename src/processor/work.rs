@@ -210,7 +210,7 @@ async fn look<B: Bucket, Q, A, S>(
     let Some(asked) = asked else {
         return Ok(Err(format!("there is no `{manifest_key}`")));
     };
-    let manifest = Manifest::parse(&asked.bytes, &Defaults::default(), &worker.options.hosts)
+    let manifest = Manifest::parse(&asked.bytes, &Defaults::default(), &worker.options.rules)
         .map_err(|violations| violations.to_string());
     let Some(known) = known else {
         // Faster than the one who handed it in.

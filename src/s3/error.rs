@@ -113,6 +113,14 @@ impl Names {
         }
     }
 
+    pub(super) fn whose(&self) -> String {
+        if self.access_key.starts_with("the ") {
+            self.access_key.to_owned()
+        } else {
+            format!("`{}`", self.access_key)
+        }
+    }
+
     fn place(&self) -> String {
         match &self.address {
             Some(address) => format!("{address} (`{}`)", self.endpoint),

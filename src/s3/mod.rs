@@ -131,6 +131,11 @@ impl S3Store {
         })
     }
 
+    /// Whose keys it is used with, for people.
+    pub(crate) fn whose(&self) -> String {
+        self.names.whose()
+    }
+
     /// One of its buckets.
     pub fn bucket(&self, name: impl Into<String>) -> S3Bucket {
         S3Bucket {

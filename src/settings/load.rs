@@ -20,11 +20,12 @@ const ENV_PREFIX: &str = "WPP_";
 ///
 /// Values are taken as they are: a secret that looks like a number must stay as it is, and not be
 /// quoted in an error. Later ones win; empty ones are not set.
-const RAW_ENV_NAMES: [(&str, &str, &str); 20] = [
+const RAW_ENV_NAMES: [(&str, &str, &str); 22] = [
     ("R2_ENDPOINT", "r2", "endpoint"),
     ("R2_ACCESS_KEY", "r2", "access_key"),
     ("R2_SECRET_KEY", "r2", "secret_key"),
     ("R2_BUCKET", "r2", "bucket"),
+    ("GOOGLE_APPLICATION_CREDENTIALS", "gcs", "credentials"),
     ("BATCH_AWS_REGION", "aws", "region"),
     ("BATCH_AWS_ACCESS_KEY", "aws", "access_key"),
     ("BATCH_AWS_SECRET_KEY", "aws", "secret_key"),
@@ -35,6 +36,7 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 20] = [
     ("WPP_R2__ACCESS_KEY", "r2", "access_key"),
     ("WPP_R2__SECRET_KEY", "r2", "secret_key"),
     ("WPP_R2__BUCKET", "r2", "bucket"),
+    ("WPP_GCS__CREDENTIALS", "gcs", "credentials"),
     ("WPP_AWS__REGION", "aws", "region"),
     ("WPP_AWS__ACCESS_KEY", "aws", "access_key"),
     ("WPP_AWS__SECRET_KEY", "aws", "secret_key"),
@@ -285,7 +287,7 @@ mod tests {
             assert_eq!(settings.engine.max_connections, 16);
             assert_eq!(settings.engine.memory_budget.bytes(), 256 << 20);
             assert_eq!(
-                settings.host_rules().allowed_hosts,
+                settings.source_rules().allowed_hosts,
                 ["a.example", "*.b.example"]
             );
             let origins: Vec<String> = loaded

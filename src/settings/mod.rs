@@ -12,14 +12,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use load::{DEFAULT_FILE, Effective, Loaded, SettingsError, env_name};
-pub use value::{Folder, HostList, Human, MemoryBudget, Secret, Size, Text};
+pub use value::{Folder, GoogleCredentials, Human, MemoryBudget, Names, Secret, Size, Text};
 
 use crate::aws::{AwsOptions, Keys};
 use crate::engine::EngineOptions;
-use crate::manifest::HostRules;
+use crate::manifest::SourceRules;
 use crate::retry::RetryPolicy;
 use crate::s3::S3Options;
+use crate::source::gcs::{self, Credentials, GcsOptions};
 use crate::source::http::HttpOptions;
+use crate::source::routed::RoutedOptions;
 
 /// Attempts before a request to AWS is given up, and the pause before the second one: half a minute in
 /// all. What fails longer is done again as a whole.
@@ -34,6 +36,8 @@ pub struct Settings {
     pub source: SourceSettings,
     /// How archives are made.
     pub engine: EngineSettings,
+    /// What `gs://` means.
+    pub gcs: GcsSettings,
     /// The store that `s3://` means.
     pub r2: R2Settings,
     /// The account at AWS that the queue and the compute are in.
@@ -53,7 +57,9 @@ pub struct Settings {
 #[serde(deny_unknown_fields, default)]
 pub struct SourceSettings {
     /// Hosts that photos may come from; `*.example.com` for all below it, `*` for any.
-    pub allowed_hosts: HostList,
+    pub allowed_hosts: Names,
+    /// Private buckets that photos may come from: `gs://bucket`, `s3://bucket/folder/`, `gs://*`, `*`.
+    pub allowed_buckets: Names,
     /// Whether unencrypted `http` may be used.
     pub allow_http: bool,
     /// Whether loopback and private addresses may be connected to.
@@ -84,6 +90,17 @@ pub struct EngineSettings {
     pub spool_dir: Folder,
     /// The most bytes that may be there.
     pub spool_limit: Size,
+}
+
+/// Google Cloud Storage, which Firebase's buckets are in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GcsSettings {
+    /// Its address; another one for emulators and private endpoints.
+    pub endpoint: Text,
+    /// Who asks: a file, or the text of a service account's key; `metadata`; `anonymous`. Without,
+    /// what this machine has.
+    pub credentials: Option<GoogleCredentials>,
 }
 
 /// The store that `s3://` means: R2, or any other that speaks S3. Without keys it is AWS, by the
@@ -180,10 +197,11 @@ impl Default for SourceSettings {
     fn default() -> Self {
         Self {
             // Firebase download links, and Google Cloud Storage's own.
-            allowed_hosts: HostList(vec![
+            allowed_hosts: Names(vec![
                 "firebasestorage.googleapis.com".to_owned(),
                 "storage.googleapis.com".to_owned(),
             ]),
+            allowed_buckets: Names::default(),
             allow_http: false,
             allow_private: false,
             max_redirects: 5,
@@ -204,6 +222,15 @@ impl Default for EngineSettings {
             max_connections: 256,
             spool_dir: Folder(std::env::temp_dir()),
             spool_limit: Size(10 << 30),
+        }
+    }
+}
+
+impl Default for GcsSettings {
+    fn default() -> Self {
+        Self {
+            endpoint: Text(gcs::ENDPOINT.to_owned()),
+            credentials: None,
         }
     }
 }
@@ -264,17 +291,31 @@ impl Default for LogSettings {
 
 impl Settings {
     /// Which hosts a manifest may name.
-    pub fn host_rules(&self) -> HostRules {
-        HostRules {
+    pub fn source_rules(&self) -> SourceRules {
+        SourceRules {
             allowed_hosts: self.source.allowed_hosts.0.clone(),
             allow_http: self.source.allow_http,
+            allowed_buckets: self.source.allowed_buckets.0.clone(),
+        }
+    }
+
+    /// How photos are reached, wherever they are.
+    pub fn source_options(&self) -> RoutedOptions {
+        let credentials = self.gcs.credentials.as_ref();
+        RoutedOptions {
+            http: self.http_options(),
+            gcs: GcsOptions {
+                endpoint: self.gcs.endpoint.0.clone(),
+                credentials: credentials.map_or(Credentials::Machine, |given| given.0.clone()),
+            },
+            s3: self.s3_options().map_err(|error| error.to_string()),
         }
     }
 
     /// How the web is asked.
     pub fn http_options(&self) -> HttpOptions {
         HttpOptions {
-            hosts: self.host_rules(),
+            hosts: self.source_rules(),
             allow_private: self.source.allow_private,
             max_redirects: self.source.max_redirects,
             connect_timeout: self.source.connect_timeout.0,
@@ -452,16 +493,20 @@ impl Settings {
         })
         .or_else(|| {
             let endpoint = self.r2.endpoint.as_ref();
-            let web = |endpoint: &Text| {
-                url::Url::parse(&endpoint.0).is_ok_and(|url| {
-                    matches!(url.scheme(), "http" | "https")
-                        && url.path() == "/"
-                        && url.username().is_empty()
-                        && url.password().is_none()
-                })
-            };
             let wanted = "an address such as `https://<account>.r2.cloudflarestorage.com`";
-            check(endpoint.is_none_or(web), "r2.endpoint", wanted)
+            check(endpoint.is_none_or(is_endpoint), "r2.endpoint", wanted)
+        })
+        .or_else(|| {
+            let wanted = "an address such as `https://storage.googleapis.com`";
+            check(is_endpoint(&self.gcs.endpoint), "gcs.endpoint", wanted)
+        })
+        .or_else(|| {
+            let known = |name: &String| {
+                name == "*" || name.starts_with("gs://") || name.starts_with("s3://")
+            };
+            let wanted = "buckets such as `gs://bucket` and `s3://bucket/folder/`, or `*`";
+            let all = self.source.allowed_buckets.0.iter().all(known);
+            check(all, "source.allowed_buckets", wanted)
         })
         .or_else(|| {
             [
@@ -482,6 +527,16 @@ pub struct ServiceNames {
     pub bucket: String,
     /// The queue's URL.
     pub queue_url: String,
+}
+
+/// Whether this is the address of a service, and nothing more.
+fn is_endpoint(text: &Text) -> bool {
+    url::Url::parse(&text.0).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.path() == "/"
+            && url.username().is_empty()
+            && url.password().is_none()
+    })
 }
 
 /// The values, or a line for each that is missing.

@@ -10,6 +10,8 @@ use bytesize::ByteSize;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::source::gcs::Credentials;
+
 /// A number of bytes: `256MiB`, `4GB`, or plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
@@ -176,23 +178,40 @@ impl Secret {
     }
 }
 
-/// Host names, in a list or separated by commas.
+/// Credentials of Google's; the text of a key is never shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostList(pub Vec<String>);
+pub struct GoogleCredentials(pub Credentials);
 
-impl fmt::Display for HostList {
+impl fmt::Display for GoogleCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl GoogleCredentials {
+    #[expect(clippy::unnecessary_wraps, reason = "the values have one signature")]
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(Credentials::parse(text)))
+    }
+}
+
+/// Names, in a list or separated by commas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names(pub Vec<String>);
+
+impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(","))
     }
 }
 
-impl HostList {
+impl Names {
     #[expect(clippy::unnecessary_wraps, reason = "the values have one signature")]
     fn parse(text: &str) -> Result<Self, String> {
         Ok(Self(
             text.split(',')
                 .map(str::trim)
-                .filter(|host| !host.is_empty())
+                .filter(|name| !name.is_empty())
                 .map(str::to_owned)
                 .collect(),
         ))
@@ -238,16 +257,20 @@ as_text!(Size, "a size such as `256MiB`");
 as_text!(Folder, "a folder");
 as_text!(Text, "text");
 as_text!(Secret, "text");
+as_text!(
+    GoogleCredentials,
+    "a file, the text of a key, `metadata` or `anonymous`"
+);
 as_text!(Human, "a time such as `15s`");
 as_text!(MemoryBudget, "`auto` or a size such as `256MiB`");
 as_text!(
-    HostList,
-    "host names, in a list or separated by commas",
+    Names,
+    "names, in a list or separated by commas",
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut hosts = Vec::new();
-        while let Some(host) = seq.next_element()? {
-            hosts.push(host);
+        let mut names = Vec::new();
+        while let Some(name) = seq.next_element()? {
+            names.push(name);
         }
-        Ok(HostList(hosts))
+        Ok(Names(names))
     }
 );

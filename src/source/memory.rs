@@ -1,18 +1,19 @@
 //! Photos in memory: a source for tests that need no network.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Mutex;
 
 use bytes::Bytes;
 
-use super::{Opened, PhotoBody, PhotoSource, Probe, SourceError, Validators, Want};
-use crate::manifest::{Hashes, Photo};
+use super::{Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Validators, Want};
+use crate::manifest::{Hashes, Photo, PhotoUrl, StoredUrl};
 use crate::plan::MissingReason;
 
-/// Photos by the path of their URL.
+/// Photos by the path of their URL; of objects in buckets, `/bucket/object`.
 #[derive(Debug, Default)]
 pub struct MemorySource {
-    photos: Mutex<HashMap<String, (Bytes, Validators)>>,
+    photos: Mutex<BTreeMap<String, (Bytes, Validators)>>,
 }
 
 /// The largest chunk that a body gives, in bytes, so that tests see more than one.
@@ -27,7 +28,7 @@ impl MemorySource {
         self.lock().insert(path.into(), (bytes, validators));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Bytes, Validators)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Bytes, Validators)>> {
         self.photos
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -35,11 +36,21 @@ impl MemorySource {
 
     fn find(&self, photo: &Photo) -> Result<(Bytes, Validators), SourceError> {
         self.lock()
-            .get(photo.url.expose().path())
+            .get(&path(&photo.url))
             .cloned()
             .ok_or(SourceError::Missing(MissingReason::NotFound))
     }
 }
+
+fn path(url: &PhotoUrl) -> String {
+    match url {
+        PhotoUrl::Web(url) => url.expose().path().to_owned(),
+        PhotoUrl::Stored(url) => format!("/{}/{}", url.bucket(), url.key()),
+    }
+}
+
+/// Objects of one page, so that tests see more than one.
+const PAGE_OBJECTS: usize = 100;
 
 /// A body that is all there already.
 #[derive(Debug)]
@@ -72,7 +83,45 @@ impl PhotoSource for MemorySource {
         })
     }
 
-    async fn open(&self, photo: &Photo, want: Want) -> Result<Opened<MemoryBody>, SourceError> {
+    async fn list(&self, folder: &Photo, after: Option<&str>) -> Result<Page, SourceError> {
+        let PhotoUrl::Stored(url) = &folder.url else {
+            return Ok(Page::default());
+        };
+        let bucket = format!("/{}/", url.bucket());
+        let prefix = path(&folder.url);
+        let photos = self.lock();
+        let first = match after {
+            Some(after) => Bound::Excluded(format!("{bucket}{after}")),
+            None => Bound::Included(prefix.clone()),
+        };
+        let mut objects: Vec<(StoredUrl, Probe)> = photos
+            .range((first, Bound::Unbounded))
+            .take_while(|(path, _)| path.starts_with(&prefix))
+            .map(|(path, (bytes, validators))| {
+                let probe = Probe {
+                    length: Some(bytes.len() as u64),
+                    validators: validators.clone(),
+                    ..Probe::default()
+                };
+                (url.sibling(&path[bucket.len()..]), probe)
+            })
+            .take(PAGE_OBJECTS + 1)
+            .collect();
+        let more = objects.len() > PAGE_OBJECTS;
+        objects.truncate(PAGE_OBJECTS);
+        let last = objects.last().map(|(url, _)| url.key().to_owned());
+        Ok(Page {
+            next: last.filter(|_| more),
+            objects,
+        })
+    }
+
+    async fn open(
+        &self,
+        photo: &Photo,
+        want: Want,
+        _version: &Validators,
+    ) -> Result<Opened<MemoryBody>, SourceError> {
         let (bytes, validators) = self.find(photo)?;
         let total = bytes.len() as u64;
         let range = match want {

@@ -2,11 +2,15 @@
 //!
 //! A [`PhotoSource`] makes single attempts: [`probe`](PhotoSource::probe) learns what there is
 //! to know before planning, [`open`](PhotoSource::open) starts one download. Retrying, resuming
-//! and checking are the engine's, so that every source gets them alike. [`http`] is the real
-//! source, [`memory`] the one for tests.
+//! and checking are the engine's, so that every source gets them alike. [`http`] is the web, [`gcs`]
+//! and [`s3`] are private buckets, [`routed`] all of them by address; [`memory`] is for tests.
 
+pub mod gcs;
+mod google;
 pub mod http;
 pub mod memory;
+pub mod routed;
+pub mod s3;
 
 use std::fmt;
 use std::future::Future;
@@ -16,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::manifest::{Hashes, Photo};
+use crate::manifest::{Hashes, Photo, StoredUrl};
 use crate::plan::MissingReason;
 
 /// Where photos come from.
@@ -32,11 +36,21 @@ pub trait PhotoSource: Send + Sync + 'static {
         thorough: bool,
     ) -> impl Future<Output = Result<Probe, SourceError>> + Send;
 
-    /// Starts to download a photo: the given bytes of it, or all.
+    /// Lists photos of a folder ([`PhotoUrl::is_folder`](crate::manifest::PhotoUrl::is_folder)), in
+    /// the order of their names: the first ones, or those that follow an earlier page.
+    fn list(
+        &self,
+        folder: &Photo,
+        after: Option<&str>,
+    ) -> impl Future<Output = Result<Page, SourceError>> + Send;
+
+    /// Starts to download a photo: the given bytes of it, or all. Of this version, where the source
+    /// can ask for one; the answer says which version it is.
     fn open(
         &self,
         photo: &Photo,
         want: Want,
+        version: &Validators,
     ) -> impl Future<Output = Result<Opened<Self::Body>, SourceError>> + Send;
 }
 
@@ -70,6 +84,15 @@ pub struct Probe {
     pub modified: Option<Timestamp>,
     /// The server said that it answers whole photos only.
     pub no_ranges: bool,
+}
+
+/// Some of a folder's photos.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// What the names in the folder stand for, whatever that is, each with what a probe would find.
+    pub objects: Vec<(StoredUrl, Probe)>,
+    /// What to ask for the next page with; `None` at the end.
+    pub next: Option<String>,
 }
 
 /// What tells one version of a photo from another, as far as an answer says. Not every answer
@@ -132,6 +155,8 @@ pub enum SourceError {
     Changed(String),
     /// The server does not answer ranges as it should; whole photos may work.
     NoRanges(String),
+    /// Nothing will change until somebody changes a setting or a permission: the fact and the remedy.
+    Settings(String),
 }
 
 /// A failure that may pass.
@@ -168,7 +193,7 @@ impl fmt::Display for SourceError {
         match self {
             Self::Missing(reason) => write!(f, "{reason}"),
             Self::Transient(transient) => f.write_str(&transient.what),
-            Self::Changed(what) | Self::NoRanges(what) => f.write_str(what),
+            Self::Changed(what) | Self::NoRanges(what) | Self::Settings(what) => f.write_str(what),
         }
     }
 }

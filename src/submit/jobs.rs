@@ -12,7 +12,7 @@ use crate::bucket::Bucket;
 use crate::chain;
 use crate::compute::Compute;
 use crate::job::{JobKey, Layout, Message, State, Status};
-use crate::manifest::{Defaults, HostRules, Manifest};
+use crate::manifest::{Defaults, Manifest, SourceRules};
 use crate::queue::Queue;
 use crate::sink::ArchiveStore;
 
@@ -191,12 +191,12 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
     ///
     /// # Errors
     /// If there is no such job, or it is being done, or it is done.
-    pub async fn retry(&self, job: &JobKey, hosts: &HostRules) -> Result<Submitted, SubmitError> {
+    pub async fn retry(&self, job: &JobKey, rules: &SourceRules) -> Result<Submitted, SubmitError> {
         let state = self.state(job).await?;
         let remedy = match state.status {
             Status::Done if state.missing_count == 0 => "to do it again, submit it with `--force`",
             _ if state.held_until((self.clock)()).is_some() => "`submit wait` follows it",
-            _ => return self.again(job, hosts).await,
+            _ => return self.again(job, rules).await,
         };
         Err(SubmitError::WrongStatus {
             job: job.clone(),
@@ -205,11 +205,11 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         })
     }
 
-    async fn again(&self, job: &JobKey, hosts: &HostRules) -> Result<Submitted, SubmitError> {
+    async fn again(&self, job: &JobKey, rules: &SourceRules) -> Result<Submitted, SubmitError> {
         let Some(asked) = self.bucket.get(&job.manifest()).await? else {
             return Err(SubmitError::NoJob(job.to_string()));
         };
-        let (manifest, given) = Manifest::parse_given(&asked.bytes, &Defaults::default(), hosts)
+        let (manifest, given) = Manifest::parse_given(&asked.bytes, &Defaults::default(), rules)
             .map_err(|violations| SubmitError::Manifest {
                 job: job.clone(),
                 problems: violations.to_string(),
@@ -225,7 +225,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
     /// If the queue or the bucket cannot be used.
     pub async fn retry_dead_letters(
         &self,
-        hosts: &HostRules,
+        rules: &SourceRules,
         mut tell: impl FnMut(DeadLetter),
     ) -> Result<(), SubmitError> {
         let dead_letters = self.queue.dead_letters().await?;
@@ -241,7 +241,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             }
             let (job, what) = match Message::from_body(&delivery.body) {
                 Ok(message) => {
-                    let what = self.revive(&message.job, hosts).await?;
+                    let what = self.revive(&message.job, rules).await?;
                     (Some(message.job), what)
                 }
                 Err(error) => (None, Err(chain(&error))),
@@ -270,7 +270,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
     async fn revive(
         &self,
         job: &JobKey,
-        hosts: &HostRules,
+        rules: &SourceRules,
     ) -> Result<Result<&'static str, String>, SubmitError> {
         if let Some((state, _)) = self.read_state(job).await? {
             match state.status {
@@ -282,7 +282,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                 _ => {}
             }
         }
-        match self.again(job, hosts).await {
+        match self.again(job, rules).await {
             Ok(_) => Ok(Ok(SENT_AGAIN)),
             Err(error @ (SubmitError::NoJob(_) | SubmitError::Manifest { .. })) => {
                 Ok(Err(chain(&error)))

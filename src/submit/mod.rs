@@ -186,7 +186,9 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         let subscriber = Subscriber::of(manifest);
         let mut batch_job_id = None;
         for _ in 0..MAX_CONFLICTS {
-            let decision = self.decide(known.take(), force).await?;
+            // What is in a folder now, only doing it again tells.
+            let again = force || manifest.has_folders();
+            let decision = self.decide(known.take(), force, again).await?;
             if let Some(subscriber) = &subscriber {
                 self.subscribe(&job, subscriber).await?;
             }
@@ -244,13 +246,14 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         &self,
         known: Option<(State, Version)>,
         force: bool,
+        again: bool,
     ) -> Result<Decision, SubmitError> {
         let Some((state, version)) = known else {
             return Ok(Decision::New);
         };
         let held = state.held_until((self.clock)()).is_some();
         Ok(match state.status {
-            Status::Done if !force && self.is_there(&state).await? => Decision::AlreadyDone(state),
+            Status::Done if !again && self.is_there(&state).await? => Decision::AlreadyDone(state),
             Status::Done | Status::Failed | Status::Cancelled => Decision::Redo(state, version),
             Status::Queued if state.sent && !force => Decision::Joined(state),
             Status::Queued => Decision::SendAgain(state, version),

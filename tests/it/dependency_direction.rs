@@ -129,12 +129,16 @@ fn http_stops_at_its_adapter() {
 #[test]
 fn the_sdk_stops_at_its_adapters() {
     forbids(
-        "only `aws`, `s3` and the adapters in `sink`, `bucket`, `queue` and `compute` know the AWS SDK",
+        "only `aws`, `s3` and the adapters in `source`, `sink`, `bucket`, `queue` and `compute` know the AWS SDK",
         &[
             "manifest",
             "plan",
             "engine",
-            "source",
+            "source/mod.rs",
+            "source/http",
+            "source/gcs",
+            "source/memory.rs",
+            "source/routed.rs",
             "settings",
             "sink/mod.rs",
             "sink/file.rs",

@@ -488,3 +488,29 @@ async fn every_attempt_is_measured() {
     assert_eq!((&line["JobsDone"], &line["Photos"]), (&json!(1), &json!(3)));
     assert!(line["Bytes"].as_u64().unwrap() > 300_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_is_what_is_in_it_when_the_job_is_done() {
+    let world = World::new();
+    for index in 0..250 {
+        let path = format!("/photos/events/7/{index:03}.jpg");
+        world.photos.photos.insert(path, vec![b'x'; 100]);
+    }
+    let folder = serde_json::json!({"event_id": "event", "photos": ["gs://photos/events/7/"]});
+    let job = world.submit(&folder).await.job;
+    assert_eq!(world.state(&job).await.photos, 1);
+    world.drain("c1").await.unwrap();
+    let state = world.state(&job).await;
+    assert_eq!((state.photos, state.archives[0].photos), (250, 250));
+
+    // More have come, so that what is done does not answer the same question.
+    let late = "/photos/events/7/late.jpg";
+    world.photos.photos.insert(late, vec![b'x'; 100]);
+    let again = world.submit(&folder).await;
+    assert_eq!(
+        (again.job.clone(), again.already_done),
+        (job.clone(), false)
+    );
+    world.drain("c2").await.unwrap();
+    assert_eq!(world.state(&job).await.archives[0].photos, 251);
+}

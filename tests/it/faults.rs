@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use wedding_photo_processor::engine::{EngineError, Report};
-use wedding_photo_processor::manifest::HostRules;
+use wedding_photo_processor::manifest::SourceRules;
 use wedding_photo_processor::plan::{MIN_PART_BYTES, MissingReason};
 use wedding_photo_processor::sink::memory::MemorySink;
 
@@ -616,8 +616,9 @@ async fn redirects_obey_the_same_rules() {
         photo.head_status = 405;
         origin.add("/away.jpg", photo);
         let mut http = http_options();
-        http.hosts = HostRules {
+        http.hosts = SourceRules {
             allowed_hosts: vec!["127.0.0.1".to_owned(), "169.254.169.254".to_owned()],
+            allowed_buckets: Vec::new(),
             allow_http: true,
         };
         let manifest = manifest_of(&[json!(origin.url("/away.jpg"))]);

@@ -7,6 +7,7 @@
 //! - `drain`: what containers do with the job queue, whatever happens to them
 //! - `engine`: the bytes of archives, whatever the concurrency, order and budget
 //! - `faults`: a misbehaving origin, and every kind of bad input
+//! - `private`: photos in private buckets, over fake-gcs-server, MinIO and R2's rules
 //! - `queue`: one conformance suite for every queue
 //! - `sink`: one conformance suite for every sink
 //! - `service`: the programs over MinIO, LocalStack and moto: output, errors, signals
@@ -20,6 +21,7 @@ mod dependency_direction;
 mod drain;
 mod engine;
 mod faults;
+mod private;
 mod queue;
 mod service;
 mod sink;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::Running;
 use crate::support::cloud::Cloud;
+use crate::support::google::Google;
 use crate::support::metadata::Metadata;
 use crate::support::origin::{Fault, Origin, Photo, noise};
 use crate::support::stores::{Kind, Store, service};
@@ -574,4 +575,57 @@ fn without_settings_a_container_ends_with_one_line_for_each_that_is_missing() {
         .unwrap();
     assert_eq!(code(&output), 2);
     insta::assert_snapshot!(said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_folder_from_submit_to_done() {
+    let (service, google) = tokio::join!(Service::start(Kind::Minio), Google::start());
+    for index in 0..3 {
+        let name = format!("events/smith/{index}.jpg");
+        google.put(&name, noise(1000, index)).await;
+    }
+    let key = google.account("photos@test.iam.gserviceaccount.com");
+    let buckets = format!("gs://{}/events", google.bucket);
+    let from = format!("gs://{}/events/smith/", google.bucket);
+    // Whoever hands it in needs no credentials of Google's.
+    let submit = |args: &[&str]| {
+        let mut command = service.command(env!("CARGO_BIN_EXE_submit"), args);
+        command.env("WPP_SOURCE__ALLOWED_BUCKETS", &buckets);
+        command.output().unwrap()
+    };
+    let container = || {
+        let mut container = service.container();
+        container
+            .env("WPP_SOURCE__ALLOWED_BUCKETS", &buckets)
+            .env("WPP_GCS__ENDPOINT", &google.url)
+            .env("GOOGLE_APPLICATION_CREDENTIALS", &key)
+            .env("WPP_LOG__LEVEL", "debug");
+        let output = container.output().unwrap();
+        let log = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(code(&output), 0, "{log}");
+        let key: Value = serde_json::from_str(&key).unwrap();
+        let secret = &key["private_key"].as_str().unwrap()[60..100];
+        assert!(!log.contains(secret) && !log.contains("Bearer"), "{log}");
+    };
+
+    google.deny(&["storage.objects.list"]);
+    let output = submit(&["--from", &from]);
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    tokio::task::block_in_place(container);
+    let state = service.state("smith");
+    assert_eq!(state["status"], "failed", "{state:#}");
+    assert_eq!(state["error"]["exit_code"], 2, "{state:#}");
+    let message = state["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`storage.objects.list`"), "{message}");
+
+    google.deny(&[]);
+    let output = submit(&["retry", "--dead-letters"]);
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    tokio::task::block_in_place(container);
+    let state = service.state("smith");
+    assert_eq!(state["status"], "done", "{state:#}");
+    assert_eq!(
+        (&state["photos"], &state["archives"][0]["photos"]),
+        (&json!(3), &json!(3))
+    );
 }

@@ -12,14 +12,13 @@ use wedding_photo_processor::cli::{Failure, input, output, services};
 use wedding_photo_processor::demo;
 use wedding_photo_processor::engine::{self, EngineError, Progress, Report};
 use wedding_photo_processor::exit_code::ExitCode;
-use wedding_photo_processor::manifest::{Defaults, HostRules, Manifest};
+use wedding_photo_processor::manifest::{Defaults, Manifest};
 use wedding_photo_processor::plan::Plan;
 use wedding_photo_processor::s3::StoreErrorKind;
 use wedding_photo_processor::settings::{Loaded, LogFormat, Settings};
 use wedding_photo_processor::sink::discard::DiscardSink;
 use wedding_photo_processor::sink::file::FileSink;
 use wedding_photo_processor::sink::s3::S3Sink;
-use wedding_photo_processor::source::http::HttpSource;
 use wedding_photo_processor::verify::{self, Completeness, Findings};
 
 use crate::args::{Command, DemoArgs, PlanArgs, RunArgs, VerifyArgs};
@@ -48,7 +47,7 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Result<E
 async fn run_manifest(args: &RunArgs, context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.loaded.settings;
     let destination = Destination::parse(&args.output, settings).await?;
-    let manifest = read_manifest(&args.manifest, &settings.host_rules(), &context.cancel).await?;
+    let manifest = read_manifest(&args.manifest, context).await?;
     let report = make_archives(manifest, &destination, settings, &context.cancel).await?;
     show(&report, args.json, settings.log.format)?;
     Ok(ExitCode::Done)
@@ -74,7 +73,7 @@ async fn run_demo(args: &DemoArgs, context: &Context) -> Result<ExitCode, Failur
     let manifest = Manifest::parse(
         manifest.as_bytes(),
         &Defaults::default(),
-        &settings.host_rules(),
+        &settings.source_rules(),
     )?;
     let destination = Destination::parse(&args.output, &settings).await?;
     let report = make_archives(manifest, &destination, &settings, &context.cancel).await?;
@@ -88,7 +87,7 @@ async fn make_archives(
     settings: &Settings,
     cancel: &CancellationToken,
 ) -> Result<Report, Failure> {
-    let source = Arc::new(HttpSource::new(settings.http_options()).map_err(Failure::usage)?);
+    let source = Arc::new(services::source(settings)?);
     let options = settings.engine_options();
     let progress = Arc::new(Progress::default());
     let bar = Bar::follow(Arc::clone(&progress));
@@ -122,9 +121,8 @@ fn show(report: &Report, json: bool, format: LogFormat) -> Result<(), Failure> {
 
 async fn plan(args: &PlanArgs, context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.loaded.settings;
-    let manifest =
-        Arc::new(read_manifest(&args.manifest, &settings.host_rules(), &context.cancel).await?);
-    let source = Arc::new(HttpSource::new(settings.http_options()).map_err(Failure::usage)?);
+    let manifest = Arc::new(read_manifest(&args.manifest, context).await?);
+    let source = Arc::new(services::source(settings)?);
     let progress = Arc::new(Progress::default());
     let bar = Bar::follow(Arc::clone(&progress));
     let options = settings.engine_options();
@@ -203,9 +201,9 @@ async fn verify_archives(args: &VerifyArgs, context: &Context) -> Result<ExitCod
             Some(verify::compare_with_plan(&found, &plan))
         }
         (None, Some(path)) => {
-            let hosts = context.loaded.settings.host_rules();
-            let manifest = parse_manifest(path, None, &hosts, &context.cancel).await?;
-            Some(verify::compare_with_manifest(&found, &manifest))
+            let bytes = input::read(path, &context.cancel).await?;
+            let manifest = without_folders(parse(&bytes, Defaults::default(), context)?, context);
+            Some(verify::compare_with_manifest(&found, &*manifest.await?))
         }
         (None, None) => None,
     };
@@ -375,24 +373,26 @@ fn s3_address(text: &str) -> Result<Option<(&str, &str)>, Failure> {
     Ok(Some((bucket, key)))
 }
 
-async fn read_manifest(
-    args: &ManifestArgs,
-    hosts: &HostRules,
-    cancel: &CancellationToken,
-) -> Result<Manifest, Failure> {
-    parse_manifest(&args.manifest, args.event_id.clone(), hosts, cancel).await
+async fn read_manifest(args: &ManifestArgs, context: &Context) -> Result<Manifest, Failure> {
+    let bytes = args.read(&context.cancel).await?;
+    parse(&bytes, args.defaults(), context)
 }
 
-async fn parse_manifest(
-    path: &Path,
-    event_id: Option<String>,
-    hosts: &HostRules,
-    cancel: &CancellationToken,
-) -> Result<Manifest, Failure> {
-    let defaults = Defaults {
-        event_id,
-        fallback_event_id: Some("event".to_owned()),
-    };
-    let bytes = input::read(path, cancel).await?;
-    Ok(Manifest::parse(&bytes, &defaults, hosts)?)
+fn parse(bytes: &[u8], mut defaults: Defaults, context: &Context) -> Result<Manifest, Failure> {
+    let fallback = || "event".to_owned();
+    defaults.fallback_event_id.get_or_insert_with(fallback);
+    let rules = context.loaded.settings.source_rules();
+    Ok(Manifest::parse(bytes, &defaults, &rules)?)
+}
+
+/// What is in the folders of a manifest now.
+async fn without_folders(manifest: Manifest, context: &Context) -> Result<Arc<Manifest>, Failure> {
+    let settings = &context.loaded.settings;
+    let source = services::source(settings)?;
+    let options = settings.engine_options();
+    let listing = engine::list_folders(Arc::new(manifest), &source, &options);
+    match context.cancel.run_until_cancelled(listing).await {
+        Some(manifest) => Ok(manifest?),
+        None => Err(EngineError::Cancelled.into()),
+    }
 }

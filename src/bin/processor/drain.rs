@@ -9,7 +9,6 @@ use wedding_photo_processor::exit_code::ExitCode;
 use wedding_photo_processor::job::Owner;
 use wedding_photo_processor::processor::{self, WorkOptions, Worker};
 use wedding_photo_processor::settings::Settings;
-use wedding_photo_processor::source::http::HttpSource;
 
 use crate::commands::Context;
 
@@ -23,7 +22,7 @@ pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.loaded.settings;
     let http = services::http()?;
     let (bucket, queue, _) = services::service(settings, &http).await?;
-    let source = HttpSource::new(settings.http_options()).map_err(Failure::usage)?;
+    let source = services::source(settings)?;
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let log_stream = match variable(ECS_METADATA) {
         Some(url) => host::log_stream(&http, &url).await,
@@ -77,6 +76,6 @@ fn work_options(settings: &Settings) -> WorkOptions {
         attempts: settings.job.attempts,
         retry_delay: settings.job.retry_delay.0,
         engine: settings.engine_options(),
-        hosts: settings.host_rules(),
+        rules: settings.source_rules(),
     }
 }

@@ -1,10 +1,8 @@
 //! The command line.
 
-use std::path::PathBuf;
-
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use wedding_photo_processor::cli::args::SettingsArgs;
+use wedding_photo_processor::cli::args::{ManifestArgs, SettingsArgs};
 use wedding_photo_processor::job;
 
 /// Hands an event's photos in, to be made into ZIP archives; prints the job as JSON.
@@ -34,12 +32,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SubmitArgs {
-    /// The manifest: JSON, or one photo URL a line; `-` is stdin
-    #[arg(required = true)]
-    pub(crate) manifest: Option<PathBuf>,
-    /// Name of the event, for manifests that don't say
-    #[arg(long, value_name = "ID")]
-    pub(crate) event_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
     /// Follow the job until it ends, and exit as it does
     #[arg(long)]
     pub(crate) wait: bool,

@@ -8,12 +8,12 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use wedding_photo_processor::cli::{Failure, input, output, services};
+use wedding_photo_processor::cli::{Failure, output, services};
 use wedding_photo_processor::clock;
 use wedding_photo_processor::compute::batch::BatchCompute;
 use wedding_photo_processor::exit_code::ExitCode;
 use wedding_photo_processor::job::{JobKey, State, Status};
-use wedding_photo_processor::manifest::{Defaults, MAX_EXPIRES_IN, Manifest};
+use wedding_photo_processor::manifest::{MAX_EXPIRES_IN, Manifest};
 use wedding_photo_processor::queue::sqs::SqsQueue;
 use wedding_photo_processor::s3::S3Bucket;
 use wedding_photo_processor::settings::Settings;
@@ -68,13 +68,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
 
 async fn submit(args: SubmitArgs, context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.settings;
-    let path = args.manifest.unwrap_or_default();
-    let bytes = input::read(&path, &context.cancel).await?;
-    let defaults = Defaults {
-        event_id: args.event_id,
-        fallback_event_id: None,
-    };
-    let (manifest, given) = Manifest::parse_given(&bytes, &defaults, &settings.host_rules())?;
+    let bytes = args.manifest.read(&context.cancel).await?;
+    let defaults = args.manifest.defaults();
+    let (manifest, given) = Manifest::parse_given(&bytes, &defaults, &settings.source_rules())?;
     if args.dry_run {
         let names = settings.service().map_err(Failure::usage)?;
         settings.containers().map_err(Failure::usage)?;
@@ -176,11 +172,11 @@ async fn list(args: ListArgs, context: &Context) -> Result<ExitCode, Failure> {
 
 async fn retry(args: RetryArgs, context: &Context) -> Result<ExitCode, Failure> {
     let service = context.service().await?;
-    let hosts = context.settings.host_rules();
+    let rules = context.settings.source_rules();
     let Some(job) = args.job else {
         let mut any = false;
         service
-            .retry_dead_letters(&hosts, |letter| {
+            .retry_dead_letters(&rules, |letter| {
                 any = true;
                 output::line(&view::dead_letter(&letter));
             })
@@ -191,7 +187,7 @@ async fn retry(args: RetryArgs, context: &Context) -> Result<ExitCode, Failure> 
         return Ok(ExitCode::Done);
     };
     let job = service.find(&job).await?;
-    output::json(&service.retry(&job, &hosts).await?)?;
+    output::json(&service.retry(&job, &rules).await?)?;
     Ok(ExitCode::Done)
 }
 

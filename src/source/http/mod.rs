@@ -16,32 +16,38 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use self::answer::Answer;
 use self::connect::Connector;
-use super::{Opened, PhotoBody, PhotoSource, Probe, SourceError, Transient, Want};
-use crate::manifest::{HostRules, Photo, PhotoUrl};
+use super::{
+    Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Transient, Validators, Want,
+};
+use crate::manifest::{Photo, PhotoUrl, SourceRules, WebUrl};
 use crate::plan::MissingReason;
 use crate::tls::TlsError;
 
 /// The largest response head that is read, in bytes, and so the largest read: small enough that
 /// hundreds of connections stay within the few megabytes that the memory budget leaves aside.
-const MAX_READ_BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const MAX_READ_BUFFER_BYTES: usize = 64 * 1024;
 /// How long an idle connection is kept for the next photo. Shorter than the 60 s and more that
 /// servers wait, so that we close first.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// The longest `Retry-After` that is obeyed as it is.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(2);
+/// How long the words of a refusal may take.
+pub(super) const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How the web is asked.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
     /// Which hosts may be asked.
-    pub hosts: HostRules,
+    pub hosts: SourceRules,
     /// Whether loopback and private addresses may be connected to.
     pub allow_private: bool,
     /// How many redirects are followed for one request.
@@ -83,16 +89,17 @@ impl HttpSource {
         Ok(Self { client, options })
     }
 
-    /// One request, redirects followed.
-    async fn request(
+    /// One request, redirects followed. A token goes to the first address only.
+    pub(super) async fn request(
         &self,
         method: Method,
-        url: &PhotoUrl,
+        url: &WebUrl,
         want: &Want,
+        mut token: Option<&HeaderValue>,
     ) -> Result<Response<Incoming>, SourceError> {
         let mut url = url.clone();
         for _ in 0..=self.options.max_redirects {
-            let request = build(&method, &url, want)?;
+            let request = build(&method, &url, want, token.take())?;
             let sent = self.client.request(request);
             let response = tokio::time::timeout(self.options.response_timeout, sent)
                 .await
@@ -110,7 +117,21 @@ impl HttpSource {
         Err(SourceError::Missing(MissingReason::TooManyRedirects))
     }
 
-    fn redirected(&self, url: &PhotoUrl, to: &HeaderValue) -> Result<PhotoUrl, SourceError> {
+    /// Reads an answer that is JSON, of at most so many bytes.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        response: Response<Incoming>,
+        most: usize,
+    ) -> Result<T, SourceError> {
+        let reading = Limited::new(response.into_body(), most).collect();
+        let Ok(Ok(body)) = timeout(self.options.response_timeout, reading).await else {
+            return Err(SourceError::transient("the answer broke off"));
+        };
+        serde_json::from_slice(&body.to_bytes())
+            .map_err(|_| SourceError::transient("the answer is not what it should be"))
+    }
+
+    fn redirected(&self, url: &WebUrl, to: &HeaderValue) -> Result<WebUrl, SourceError> {
         to.to_str()
             .ok()
             .and_then(|location| url.join(location, &self.options.hosts).ok())
@@ -120,8 +141,9 @@ impl HttpSource {
 
 fn build(
     method: &Method,
-    url: &PhotoUrl,
+    url: &WebUrl,
     want: &Want,
+    token: Option<&HeaderValue>,
 ) -> Result<Request<Empty<Bytes>>, SourceError> {
     let uri: Uri = url
         .expose()
@@ -143,6 +165,9 @@ fn build(
     if let Want::Range(range) = want {
         let last = range.end.saturating_sub(1);
         request = request.header(header::RANGE, format!("bytes={}-{last}", range.start));
+    }
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, token);
     }
     request
         .body(Empty::new())
@@ -171,7 +196,7 @@ fn failed(error: &hyper_util::client::legacy::Error) -> SourceError {
 }
 
 /// What a status that is not a success means.
-fn refusal(response: &Response<Incoming>) -> SourceError {
+pub(super) fn refusal(response: &Response<Incoming>) -> SourceError {
     let status = response.status();
     match status.as_u16() {
         404 | 410 => SourceError::Missing(MissingReason::NotFound),
@@ -191,52 +216,82 @@ impl PhotoSource for HttpSource {
     type Body = HttpBody;
 
     async fn probe(&self, photo: &Photo, thorough: bool) -> Result<Probe, SourceError> {
-        probe::probe(self, &photo.url, thorough).await
+        probe::probe(self, web(photo)?, thorough).await
     }
 
-    async fn open(&self, photo: &Photo, want: Want) -> Result<Opened<HttpBody>, SourceError> {
-        let response = self.request(Method::GET, &photo.url, &want).await?;
-        let answer = Answer::read(response.headers());
-        let gzip = match (&answer.encoding, &want) {
-            (None, _) => false,
-            (Some(encoding), Want::MaybeGzip) if encoding == "gzip" => true,
-            (Some(encoding), _) => {
-                return Err(SourceError::Changed(format!(
-                    "the server compressed the answer ({encoding})"
-                )));
-            }
-        };
-        let (start, total) = match (response.status(), &want) {
-            (StatusCode::OK, _) => (0, answer.length),
-            (StatusCode::PARTIAL_CONTENT, Want::Range(range)) => match answer.range {
-                Some(given) if given.range == *range => (range.start, given.total),
-                _ => {
-                    return Err(SourceError::NoRanges(
-                        "the server answered with other bytes than it was asked for".to_owned(),
-                    ));
-                }
-            },
-            (StatusCode::RANGE_NOT_SATISFIABLE, Want::Range(_)) => {
-                return Err(SourceError::Changed(
-                    "the photo has become shorter".to_owned(),
+    /// The web has no folders.
+    async fn list(&self, _folder: &Photo, _after: Option<&str>) -> Result<Page, SourceError> {
+        Ok(Page::default())
+    }
+
+    /// Which version it is, only the answer tells: conditions are not for certain to be understood.
+    async fn open(
+        &self,
+        photo: &Photo,
+        want: Want,
+        _version: &Validators,
+    ) -> Result<Opened<HttpBody>, SourceError> {
+        let response = self.request(Method::GET, web(photo)?, &want, None).await?;
+        opened(response, &want)
+    }
+}
+
+/// The address of a photo on the web.
+fn web(photo: &Photo) -> Result<&WebUrl, SourceError> {
+    match &photo.url {
+        PhotoUrl::Web(url) => Ok(url),
+        PhotoUrl::Stored(_) => Err(SourceError::Settings(format!(
+            "`{}` is not on the web",
+            photo.url
+        ))),
+    }
+}
+
+/// Reads the head of the answer to a download.
+pub(super) fn opened(
+    response: Response<Incoming>,
+    want: &Want,
+) -> Result<Opened<HttpBody>, SourceError> {
+    let answer = Answer::read(response.headers());
+    let gzip = match (&answer.encoding, want) {
+        (None, _) => false,
+        (Some(encoding), Want::MaybeGzip) if encoding == "gzip" => true,
+        (Some(encoding), _) => {
+            return Err(SourceError::Changed(format!(
+                "the server compressed the answer ({encoding})"
+            )));
+        }
+    };
+    let (start, total) = match (response.status(), want) {
+        (StatusCode::OK, _) => (0, answer.length),
+        (StatusCode::PARTIAL_CONTENT, Want::Range(range)) => match answer.range {
+            Some(given) if given.range == *range => (range.start, given.total),
+            _ => {
+                return Err(SourceError::NoRanges(
+                    "the server answered with other bytes than it was asked for".to_owned(),
                 ));
             }
-            (status, _) if status.is_success() => {
-                return Err(SourceError::transient(format!(
-                    "the server answered {status} to a download"
-                )));
-            }
-            _ => return Err(refusal(&response)),
-        };
-        Ok(Opened {
-            start,
-            total: total.filter(|_| !gzip),
-            validators: answer.validators,
-            hashes: answer.hashes,
-            gzip,
-            body: HttpBody(response.into_body()),
-        })
-    }
+        },
+        (StatusCode::RANGE_NOT_SATISFIABLE, Want::Range(_)) => {
+            return Err(SourceError::Changed(
+                "the photo has become shorter".to_owned(),
+            ));
+        }
+        (status, _) if status.is_success() => {
+            return Err(SourceError::transient(format!(
+                "the server answered {status} to a download"
+            )));
+        }
+        _ => return Err(refusal(&response)),
+    };
+    Ok(Opened {
+        start,
+        total: total.filter(|_| !gzip),
+        validators: answer.validators,
+        hashes: answer.hashes,
+        gzip,
+        body: HttpBody(response.into_body()),
+    })
 }
 
 /// The body of an answer.

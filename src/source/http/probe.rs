@@ -7,22 +7,19 @@
 
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use jiff::Timestamp;
-use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::{HttpSource, Probe, SourceError, Want, refusal};
-use crate::manifest::hash::{crc32c_from_base64, md5_from_base64};
-use crate::manifest::{Hashes, PhotoUrl};
-use crate::source::Validators;
+use crate::manifest::{Hashes, WebUrl};
+use crate::source::google::Resource;
 
 /// The most metadata that is read, in bytes; a few kilobytes are usual.
 const MAX_METADATA_BYTES: usize = 256 * 1024;
 
 pub(super) async fn probe(
     source: &HttpSource,
-    url: &PhotoUrl,
+    url: &WebUrl,
     thorough: bool,
 ) -> Result<Probe, SourceError> {
     if !thorough {
@@ -42,7 +39,7 @@ pub(super) async fn probe(
 
 /// The metadata address of a Firebase download link, `…/v0/b/<bucket>/o/<object>?alt=media&token=…`.
 /// Told by its shape, so that the emulator and other hosts work too.
-fn firebase_metadata_url(url: &PhotoUrl) -> Option<PhotoUrl> {
+fn firebase_metadata_url(url: &WebUrl) -> Option<WebUrl> {
     let url_parts = url.expose();
     let mut segments = url_parts.path_segments()?;
     let shape = (
@@ -69,22 +66,9 @@ fn firebase_metadata_url(url: &PhotoUrl) -> Option<PhotoUrl> {
     Some(url.with_query((!rest.is_empty()).then(|| rest.join("&")).as_deref()))
 }
 
-/// The parts of Firebase's object metadata that matter here.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    size: String,
-    generation: Option<String>,
-    #[serde(rename = "md5Hash")]
-    md5: Option<String>,
-    crc32c: Option<String>,
-    updated: Option<Timestamp>,
-    content_encoding: Option<String>,
-}
-
 /// `None` if the answer is not metadata after all.
-async fn firebase(source: &HttpSource, url: &PhotoUrl) -> Result<Option<Probe>, SourceError> {
-    let response = source.request(Method::GET, url, &Want::Whole).await?;
+async fn firebase(source: &HttpSource, url: &WebUrl) -> Result<Option<Probe>, SourceError> {
+    let response = source.request(Method::GET, url, &Want::Whole, None).await?;
     if !response.status().is_success() {
         return Err(refusal(&response));
     }
@@ -92,35 +76,15 @@ async fn firebase(source: &HttpSource, url: &PhotoUrl) -> Result<Option<Probe>, 
     let Ok(Ok(body)) = timeout(source.options.response_timeout, reading).await else {
         return Err(SourceError::transient("the metadata broke off"));
     };
-    let Ok(metadata) = serde_json::from_slice::<Metadata>(&body.to_bytes()) else {
-        return Ok(None);
-    };
-    let encoded = metadata
-        .content_encoding
-        .is_some_and(|encoding| !encoding.is_empty() && encoding != "identity");
-    let hashes = Hashes {
-        crc32c: metadata.crc32c.as_deref().and_then(crc32c_from_base64),
-        md5: metadata.md5.as_deref().and_then(md5_from_base64),
-    };
-    let Ok(length) = metadata.size.parse() else {
-        return Ok(None);
-    };
-    Ok(Some(Probe {
-        length: (!encoded).then_some(length),
-        validators: Validators {
-            generation: metadata.generation,
-            ..Validators::default()
-        },
-        // Of the stored bytes, which are not the photo's where they are compressed.
-        hashes: if encoded { Hashes::default() } else { hashes },
-        modified: metadata.updated,
-        no_ranges: false,
-    }))
+    let resource = serde_json::from_slice::<Resource>(&body.to_bytes()).ok();
+    Ok(resource.and_then(Resource::into_probe))
 }
 
 /// `None` where HEAD does not work or does not tell the length.
-async fn head(source: &HttpSource, url: &PhotoUrl) -> Result<Option<Probe>, SourceError> {
-    let response = source.request(Method::HEAD, url, &Want::Whole).await?;
+async fn head(source: &HttpSource, url: &WebUrl) -> Result<Option<Probe>, SourceError> {
+    let response = source
+        .request(Method::HEAD, url, &Want::Whole, None)
+        .await?;
     let answer = Answer::read(response.headers());
     match response.status() {
         StatusCode::OK if answer.encoding.is_none() && answer.length.is_some() => {
@@ -141,8 +105,10 @@ async fn head(source: &HttpSource, url: &PhotoUrl) -> Result<Option<Probe>, Sour
 }
 
 /// A GET of the first byte: `Content-Range` tells the length.
-async fn one_byte(source: &HttpSource, url: &PhotoUrl) -> Result<Probe, SourceError> {
-    let response = source.request(Method::GET, url, &Want::Range(0..1)).await?;
+async fn one_byte(source: &HttpSource, url: &WebUrl) -> Result<Probe, SourceError> {
+    let response = source
+        .request(Method::GET, url, &Want::Range(0..1), None)
+        .await?;
     let answer = Answer::read(response.headers());
     let length = match response.status() {
         StatusCode::PARTIAL_CONTENT => answer.range.as_ref().and_then(|range| range.total),
@@ -160,7 +126,12 @@ async fn one_byte(source: &HttpSource, url: &PhotoUrl) -> Result<Probe, SourceEr
                 .as_ref()
                 .is_none_or(|range| range.total == Some(0)) =>
         {
-            Some(0)
+            // Only the answer to a whole request tells when it was modified.
+            let whole = source.request(Method::GET, url, &Want::Whole, None).await?;
+            if !whole.status().is_success() {
+                return Err(refusal(&whole));
+            }
+            return Ok(Answer::read(whole.headers()).into_probe(Some(0)));
         }
         _ => return Err(refusal(&response)),
     };
@@ -192,12 +163,12 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::HostRules;
+    use crate::manifest::SourceRules;
 
     #[test]
     fn metadata_is_asked_for_without_alt_media() {
         let metadata = |text: &str| {
-            let url = PhotoUrl::parse(text, &HostRules::anything()).unwrap();
+            let url = WebUrl::parse(text, &SourceRules::anything()).unwrap();
             firebase_metadata_url(&url).map(|url| url.expose().to_string())
         };
         assert_eq!(

@@ -12,13 +12,15 @@ use wedding_photo_processor::bucket::memory::MemoryBucket;
 use wedding_photo_processor::bucket::{Bucket, BucketError, Condition, Object, Version};
 use wedding_photo_processor::compute::memory::MemoryCompute;
 use wedding_photo_processor::job::{JobKey, Owner, State};
-use wedding_photo_processor::manifest::{Defaults, Given, HostRules, Manifest, Photo};
+use wedding_photo_processor::manifest::{Defaults, Given, Manifest, Photo, SourceRules};
 use wedding_photo_processor::processor::{self, DrainError, Drained, WorkOptions, Worker};
 use wedding_photo_processor::queue::memory::MemoryQueue;
 use wedding_photo_processor::queue::{Delivery, Queue as _};
 use wedding_photo_processor::sink::memory::MemorySink;
 use wedding_photo_processor::source::memory::{MemoryBody, MemorySource};
-use wedding_photo_processor::source::{Opened, PhotoSource, Probe, SourceError, Want};
+use wedding_photo_processor::source::{
+    Opened, Page, PhotoSource, Probe, SourceError, Validators, Want,
+};
 use wedding_photo_processor::submit::jobs::DeadLetter;
 use wedding_photo_processor::submit::{Submitted, Submitter};
 
@@ -124,13 +126,22 @@ impl PhotoSource for Gated {
         self.photos.probe(photo, thorough).await
     }
 
-    async fn open(&self, photo: &Photo, want: Want) -> Result<Opened<MemoryBody>, SourceError> {
+    async fn list(&self, folder: &Photo, after: Option<&str>) -> Result<Page, SourceError> {
+        self.photos.list(folder, after).await
+    }
+
+    async fn open(
+        &self,
+        photo: &Photo,
+        want: Want,
+        version: &Validators,
+    ) -> Result<Opened<MemoryBody>, SourceError> {
         let mut gate = self.gate.subscribe();
         let now = *gate.wait_for(|gate| *gate != Gate::Closed).await.unwrap();
         match now {
             Gate::Broken => Err(SourceError::transient("it is out of order")),
             Gate::Buggy => panic!("a bug that the test wants"),
-            Gate::Open | Gate::Closed => self.photos.open(photo, want).await,
+            Gate::Open | Gate::Closed => self.photos.open(photo, want, version).await,
         }
     }
 }
@@ -197,7 +208,7 @@ impl World {
                 attempts: 3,
                 retry_delay: Duration::from_secs(15),
                 engine: options(),
-                hosts: HostRules::anything(),
+                rules: SourceRules::anything(),
             },
             clock,
             metrics: |_| {},
@@ -231,7 +242,7 @@ impl World {
     pub(crate) async fn retry_dead_letters(&self) -> Vec<DeadLetter> {
         let mut letters = Vec::new();
         self.submitter()
-            .retry_dead_letters(&HostRules::anything(), |letter| letters.push(letter))
+            .retry_dead_letters(&SourceRules::anything(), |letter| letters.push(letter))
             .await
             .unwrap();
         letters
@@ -262,6 +273,6 @@ pub(crate) fn event(event_id: &str, count: usize) -> serde_json::Value {
 
 pub(crate) fn parse(manifest: &serde_json::Value) -> (Manifest, Given) {
     let text = manifest.to_string();
-    let hosts = HostRules::anything();
+    let hosts = SourceRules::anything();
     Manifest::parse_given(text.as_bytes(), &Defaults::default(), &hosts).unwrap()
 }

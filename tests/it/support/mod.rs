@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod cloud;
+pub(crate) mod google;
 pub(crate) mod jobs;
 pub(crate) mod metadata;
 pub(crate) mod origin;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::sync::CancellationToken;
 use wedding_photo_processor::engine::{self, EngineError, EngineOptions, Progress, Report};
-use wedding_photo_processor::manifest::{Defaults, HostRules, Manifest};
+use wedding_photo_processor::manifest::{Defaults, Manifest, SourceRules};
 use wedding_photo_processor::retry::RetryPolicy;
 use wedding_photo_processor::sink::memory::MemorySink;
 use wedding_photo_processor::source::http::{HttpOptions, HttpSource};
@@ -45,7 +46,7 @@ pub(crate) fn options() -> EngineOptions {
 /// A client that may talk to loopback.
 pub(crate) fn http_options() -> HttpOptions {
     HttpOptions {
-        hosts: HostRules::anything(),
+        hosts: SourceRules::anything(),
         allow_private: true,
         max_redirects: 3,
         connect_timeout: Duration::from_secs(5),
@@ -58,7 +59,7 @@ pub(crate) fn manifest(json: &serde_json::Value) -> Manifest {
     Manifest::parse(
         json.to_string().as_bytes(),
         &Defaults::default(),
-        &HostRules::anything(),
+        &SourceRules::anything(),
     )
     .unwrap()
 }

@@ -1,0 +1,147 @@
+//! Folders of the manifest become the photos that are in them.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use super::prepare::{Probed, compare};
+use super::progress::Progress;
+use super::{EngineError, EngineOptions};
+use crate::manifest::{MAX_PHOTOS, Manifest, Photo};
+use crate::plan::MissingReason;
+use crate::retry::Retry;
+use crate::source::{Page, PhotoSource, SourceError};
+
+/// Folders that are listed at once.
+const LISTERS: usize = 8;
+
+/// A manifest without folders.
+#[derive(Debug)]
+pub(super) struct Expanded {
+    pub(super) manifest: Arc<Manifest>,
+    /// What the listings told about photos, by index, so that these need no probe.
+    pub(super) listed: Vec<Option<Probed>>,
+}
+
+/// Lists the folders of a manifest. Their photos take their places, in the order of their names; a
+/// folder with nothing in it stays as one photo that is missing.
+pub(super) async fn expand<S: PhotoSource>(
+    source: &S,
+    manifest: Arc<Manifest>,
+    options: &EngineOptions,
+    progress: &Progress,
+) -> Result<Expanded, EngineError> {
+    if !manifest.has_folders() {
+        return Ok(Expanded {
+            manifest,
+            listed: Vec::new(),
+        });
+    }
+    let mut photos = Vec::with_capacity(manifest.photos.len());
+    let mut listed = Vec::new();
+    // By index: a stream of borrowed photos would not be `Send`.
+    let lists = stream::iter(0..manifest.photos.len())
+        .map(async |index| {
+            let photo = &manifest.photos[index];
+            if photo.url.is_folder() {
+                (index, Some(list(source, photo, options, progress).await))
+            } else {
+                (index, None)
+            }
+        })
+        .buffered(LISTERS);
+    let mut lists = std::pin::pin!(lists);
+    while let Some((index, list)) = lists.next().await {
+        let photo = &manifest.photos[index];
+        match list.transpose()? {
+            None => {
+                photos.push(photo.clone());
+                listed.push(None);
+            }
+            Some(found) if found.is_empty() => {
+                photos.push(photo.clone());
+                listed.push(Some(Err(MissingReason::EmptyFolder)));
+            }
+            Some(found) => {
+                for (photo, probe) in found {
+                    photos.push(photo);
+                    listed.push(Some(probe));
+                }
+            }
+        }
+        if photos.len() > MAX_PHOTOS {
+            return Err(too_many(photo));
+        }
+    }
+    let manifest = Arc::new(Manifest {
+        photos,
+        ..Manifest::clone(&manifest)
+    });
+    Ok(Expanded { manifest, listed })
+}
+
+fn too_many(folder: &Photo) -> EngineError {
+    EngineError::TooManyPhotos {
+        folder: folder.url.to_string(),
+    }
+}
+
+async fn list<S: PhotoSource>(
+    source: &S,
+    folder: &Photo,
+    options: &EngineOptions,
+    progress: &Progress,
+) -> Result<Vec<(Photo, Probed)>, EngineError> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = page(source, folder, after.as_deref(), options, progress).await?;
+        for (url, probe) in page.objects {
+            if let Some(photo) = folder.inside(url) {
+                let probed = compare(&photo, probe);
+                found.push((photo, probed));
+            }
+        }
+        // Nobody has to wait for the other half of a million.
+        if found.len() > MAX_PHOTOS {
+            return Err(too_many(folder));
+        }
+        after = page.next;
+        if after.is_none() {
+            tracing::debug!(folder.url = %folder.url, photos = found.len(), "listed a folder");
+            return Ok(found);
+        }
+    }
+}
+
+async fn page<S: PhotoSource>(
+    source: &S,
+    folder: &Photo,
+    after: Option<&str>,
+    options: &EngineOptions,
+    progress: &Progress,
+) -> Result<Page, EngineError> {
+    let mut retry = Retry::new(options.retry);
+    loop {
+        let failure = match source.list(folder, after).await {
+            Ok(page) => return Ok(page),
+            Err(SourceError::Settings(what)) => return Err(EngineError::SourceSettings(what)),
+            Err(error) => error,
+        };
+        let what = failure.to_string();
+        let retry_after = match failure {
+            SourceError::Transient(transient) => transient.retry_after,
+            _ => None,
+        };
+        tracing::debug!(folder.url = %folder.url, "listing failed: {what}");
+        if !retry.wait(retry_after).await {
+            return Err(EngineError::Listing {
+                folder: folder.url.to_string(),
+                what,
+                attempts: retry.failures(),
+            });
+        }
+        progress.retries.add(1);
+    }
+}

@@ -1,0 +1,301 @@
+//! Who asks Cloud Storage, by Google's own library: it signs and renews tokens in the background, so
+//! that a job may take longer than one of them lives.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use google_cloud_auth::build_errors::Error as BuildError;
+use google_cloud_auth::credentials::{
+    AccessTokenCredentials, Builder, external_account, impersonated, mds, service_account,
+    user_account,
+};
+use google_cloud_auth::errors::CredentialsError;
+use http::HeaderValue;
+use serde_json::Value;
+
+use crate::chain;
+use crate::source::SourceError;
+
+/// All that is asked for: to read objects ("Cloud Storage authentication", scopes).
+const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_only";
+/// Where the metadata server is, if not where Google's machines have it; for tests and emulators.
+const METADATA_HOST: &str = "GCE_METADATA_HOST";
+/// The fields of a key that are secret.
+const SECRET_FIELDS: [&str; 4] = [
+    "private_key",
+    "private_key_id",
+    "refresh_token",
+    "client_secret",
+];
+
+/// Whose credentials are used.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Those of this machine: what `gcloud auth application-default login` left, or the metadata
+    /// server's.
+    Machine,
+    /// A file, such as a service account's key.
+    File(PathBuf),
+    /// The text of such a file. A secret.
+    Json(String),
+    /// The metadata server's, without looking further.
+    Metadata,
+    /// Nobody's: public buckets and emulators.
+    Anonymous,
+}
+
+impl Credentials {
+    /// Reads what `GOOGLE_APPLICATION_CREDENTIALS` says.
+    pub fn parse(text: &str) -> Self {
+        match text.trim() {
+            "" => Self::Machine,
+            "anonymous" => Self::Anonymous,
+            "metadata" => Self::Metadata,
+            json if json.starts_with('{') => Self::Json(json.to_owned()),
+            path => Self::File(PathBuf::from(path)),
+        }
+    }
+}
+
+impl fmt::Display for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Machine => Ok(()),
+            Self::File(path) => path.display().fmt(f),
+            Self::Json(_) => f.write_str("[redacted]"),
+            Self::Metadata => f.write_str("metadata"),
+            Self::Anonymous => f.write_str("anonymous"),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({self})")
+    }
+}
+
+/// Credentials at work.
+pub struct Access {
+    /// `None` for nobody's.
+    tokens: Option<AccessTokenCredentials>,
+    /// Whose they are, for people.
+    whose: String,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.whose)
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Access({self})")
+    }
+}
+
+impl Access {
+    /// Reads credentials; their first token is fetched in the background. Within a tokio runtime.
+    ///
+    /// # Errors
+    /// If there are none, or they are not what they should be.
+    pub fn new(credentials: &Credentials) -> Result<Self, SourceError> {
+        // The library's own client uses the default, which only the first to come can set.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        match credentials {
+            Credentials::Anonymous => Ok(Self {
+                tokens: None,
+                whose: "nobody (anonymous)".to_owned(),
+            }),
+            Credentials::Json(text) => Self::of_json(text, "`GOOGLE_APPLICATION_CREDENTIALS`"),
+            Credentials::File(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    SourceError::Settings(format!(
+                        "the Google credentials in `{}` (`GOOGLE_APPLICATION_CREDENTIALS`) cannot be \
+                         read: {error}; name a key file, or give its text",
+                        path.display()
+                    ))
+                })?;
+                Self::of_json(&text, &format!("`{}`", path.display()))
+            }
+            Credentials::Metadata => Self::of_machine(mds::Builder::default().with_scopes([SCOPE]).build_access_token_credentials()),
+            Credentials::Machine if !may_have_credentials() => Err(SourceError::Settings(
+                "there are no Google credentials; set `GOOGLE_APPLICATION_CREDENTIALS` to a service \
+                 account's key, as a file or as its text, or to `anonymous` for public buckets"
+                    .to_owned(),
+            )),
+            Credentials::Machine => Self::of_machine(Builder::default().with_scopes([SCOPE]).build_access_token_credentials()),
+        }
+    }
+
+    fn of_machine(built: Result<AccessTokenCredentials, BuildError>) -> Result<Self, SourceError> {
+        let tokens = built.map_err(|error| {
+            SourceError::Settings(format!(
+                "this machine's Google credentials cannot be used: {}",
+                chain(&error)
+            ))
+        })?;
+        Ok(Self {
+            tokens: Some(tokens),
+            whose: "this machine's Google account".to_owned(),
+        })
+    }
+
+    fn of_json(text: &str, place: &str) -> Result<Self, SourceError> {
+        let wrong = |what: String| {
+            SourceError::Settings(format!(
+                "what is in {place} is not a key of a Google service account: {what}"
+            ))
+        };
+        // The parser's own words may quote the secret.
+        let key: Value = serde_json::from_str(text).map_err(|error| {
+            wrong(format!(
+                "it is not JSON (line {}, column {})",
+                error.line(),
+                error.column()
+            ))
+        })?;
+        let field = |name: &str| key.get(name).and_then(Value::as_str).map(str::to_owned);
+        let kind = field("type").ok_or_else(|| wrong("it has no `type`".to_owned()))?;
+        let whose = field("client_email")
+            .or_else(|| field("service_account_impersonation_url"))
+            .map_or_else(
+                || format!("the `{kind}` in {place}"),
+                |name| format!("`{name}`"),
+            );
+        let secrets: Vec<String> = SECRET_FIELDS
+            .iter()
+            .filter_map(|name| field(name))
+            .collect();
+        let built = match kind.as_str() {
+            "service_account" => {
+                let scopes = service_account::AccessSpecifier::from_scopes([SCOPE]);
+                service_account::Builder::new(key)
+                    .with_access_specifier(scopes)
+                    .build_access_token_credentials()
+            }
+            "authorized_user" => user_account::Builder::new(key)
+                .with_scopes([SCOPE])
+                .build_access_token_credentials(),
+            "external_account" => external_account::Builder::new(key)
+                .with_scopes([SCOPE])
+                .build_access_token_credentials(),
+            "impersonated_service_account" => impersonated::Builder::new(key)
+                .with_scopes([SCOPE])
+                .build_access_token_credentials(),
+            _ => {
+                return Err(wrong(
+                    "its `type` is none of `service_account`, `authorized_user`, \
+                     `external_account` and `impersonated_service_account`"
+                        .to_owned(),
+                ));
+            }
+        };
+        let tokens = built.map_err(|error| {
+            let mut what = chain(&error);
+            for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+                what = what.replace(secret.as_str(), "[redacted]");
+            }
+            wrong(what)
+        })?;
+        Ok(Self {
+            tokens: Some(tokens),
+            whose,
+        })
+    }
+
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.tokens.is_none()
+    }
+
+    /// The `Authorization` of a request, if it needs one.
+    pub(super) async fn token(&self) -> Result<Option<HeaderValue>, SourceError> {
+        let Some(tokens) = &self.tokens else {
+            return Ok(None);
+        };
+        let token = tokens
+            .access_token()
+            .await
+            .map_err(|error| self.no_token(&error))?;
+        let mut header = HeaderValue::from_str(&format!("Bearer {}", token.token))
+            .map_err(|_| SourceError::transient("Google gave a token that cannot be sent"))?;
+        header.set_sensitive(true);
+        Ok(Some(header))
+    }
+
+    fn no_token(&self, error: &CredentialsError) -> SourceError {
+        let what = format!("there is no token for {self}: {}", chain(error));
+        if error.is_transient() {
+            SourceError::transient(what)
+        } else {
+            SourceError::Settings(format!(
+                "{what}; check the credentials in `GOOGLE_APPLICATION_CREDENTIALS`"
+            ))
+        }
+    }
+}
+
+/// Whether there is anything to be found on this machine. Elsewhere, looking for the metadata server
+/// takes a minute to fail.
+fn may_have_credentials() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let gcloud = std::env::var_os("CLOUDSDK_CONFIG")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config/gcloud")));
+    set(METADATA_HOST)
+        || gcloud.is_some_and(|folder| {
+            folder
+                .join("application_default_credentials.json")
+                .is_file()
+        })
+        || std::fs::read_to_string("/sys/class/dmi/id/product_name")
+            .is_ok_and(|name| name.trim().starts_with("Google"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_says_which() {
+        assert_eq!(Credentials::parse(" "), Credentials::Machine);
+        assert_eq!(Credentials::parse("anonymous"), Credentials::Anonymous);
+        assert_eq!(Credentials::parse("metadata"), Credentials::Metadata);
+        assert_eq!(
+            Credentials::parse("key.json"),
+            Credentials::File("key.json".into())
+        );
+        let json = Credentials::parse("\n{\"private_key\": \"hunter2\"}");
+        assert!(matches!(json, Credentials::Json(_)));
+        assert!(!format!("{json:?}{json}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_key_is_told_without_showing_it() {
+        let cases = [
+            "{\"type\": \"service_account\", \"private_key\": \"hunter2\"",
+            "{\"private_key\": \"hunter2\"}",
+            "{\"type\": \"hunter2\"}",
+            "{\"type\": \"service_account\", \"private_key\": \"hunter2\"}",
+            "{\"type\": \"service_account\", \"client_email\": \"a@b.example\", \
+              \"private_key_id\": \"1\", \"project_id\": \"p\", \"private_key\": \"hunter2\"}",
+            "{\"type\": \"service_account\", \"client_email\": \"a@b.example\", \
+              \"private_key_id\": \"1\", \"project_id\": \"p\", \
+              \"private_key\": \"-----BEGIN PRIVATE KEY-----\\nhunter2\\n-----END PRIVATE KEY-----\\n\"}",
+        ];
+        let mut table = Vec::new();
+        for text in cases {
+            let told = match Access::new(&Credentials::Json(text.to_owned())) {
+                Ok(access) => access.token().await.unwrap_err(),
+                Err(error) => error,
+            };
+            table.push(told.to_string());
+        }
+        let file = Credentials::File("/nowhere/key.json".into());
+        table.push(Access::new(&file).unwrap_err().to_string());
+        let table = table.join("\n");
+        assert!(!table.contains("hunter2"), "{table}");
+        insta::assert_snapshot!(table);
+    }
+}

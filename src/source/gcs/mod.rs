@@ -1,0 +1,251 @@
+//! Private buckets of Google Cloud Storage, which Firebase's are: `gs://bucket/object`.
+//!
+//! [`GcsSource`] speaks the JSON API over the connections of [`HttpSource`]. Listings tell all that a
+//! probe would, and downloads ask for the generation that was planned with. [`credentials`] is who
+//! asks.
+
+pub mod credentials;
+mod refusal;
+
+use std::fmt;
+
+use http::{Method, Response};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use url::Url;
+
+pub use self::credentials::{Access, Credentials};
+use super::google::Resource;
+use super::http::{HttpBody, HttpOptions, HttpSource};
+use super::{Opened, Page, PhotoSource, Probe, SourceError, Validators, Want};
+use crate::manifest::{Photo, PhotoUrl, SourceRules, StoredUrl, WebUrl};
+use crate::plan::MissingReason;
+
+/// Where Cloud Storage is.
+pub const ENDPOINT: &str = "https://storage.googleapis.com";
+/// Objects of one page of a listing; as many as the API gives.
+const PAGE_OBJECTS: &str = "1000";
+/// What of an object a listing has to tell.
+const FIELDS: &str =
+    "nextPageToken,items(name,size,generation,md5Hash,crc32c,updated,contentEncoding)";
+/// The longest page that is read, in bytes: a thousand objects with names of a thousand bytes.
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How Cloud Storage is reached.
+#[derive(Debug, Clone)]
+pub struct GcsOptions {
+    /// Its address; [`ENDPOINT`], but for emulators and private endpoints.
+    pub endpoint: String,
+    /// Who asks.
+    pub credentials: Credentials,
+}
+
+/// Photos in Cloud Storage.
+pub struct GcsSource {
+    http: HttpSource,
+    endpoint: Url,
+    access: Access,
+}
+
+impl fmt::Debug for GcsSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GcsSource")
+            .field("endpoint", &self.endpoint.as_str())
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is asked of an object, or of a folder.
+#[derive(Debug, Clone, Copy)]
+enum Ask {
+    List,
+    Describe,
+    Read,
+}
+
+/// A page of a listing ("Objects: list").
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listing {
+    #[serde(default)]
+    items: Vec<Resource>,
+    next_page_token: Option<String>,
+}
+
+impl GcsSource {
+    /// Makes ready; nothing is asked yet. Of `http`, only the timeouts count: the endpoint is the
+    /// settings', not the manifest's, so that it may be anywhere.
+    ///
+    /// # Errors
+    /// If the credentials cannot be read, or the endpoint is no address.
+    pub fn new(options: &GcsOptions, http: &HttpOptions) -> Result<Self, SourceError> {
+        let settings = |error: String| SourceError::Settings(error);
+        let http = HttpSource::new(HttpOptions {
+            hosts: SourceRules::anything(),
+            allow_private: true,
+            max_redirects: 0,
+            ..http.clone()
+        })
+        .map_err(|error| settings(error.to_string()))?;
+        let endpoint = Url::parse(&options.endpoint)
+            .map_err(|error| settings(format!("`gcs.endpoint` is not an address: {error}")))?;
+        Ok(Self {
+            http,
+            endpoint,
+            access: Access::new(&options.credentials)?,
+        })
+    }
+
+    /// The address of an object, or of its bucket's list of objects.
+    fn address(&self, url: &StoredUrl, query: &[(&str, &str)], ask: Ask) -> WebUrl {
+        let mut address = self.endpoint.clone();
+        if let Ok(mut path) = address.path_segments_mut() {
+            path.pop_if_empty();
+            path.extend(["storage", "v1", "b", url.bucket(), "o"]);
+            if !matches!(ask, Ask::List) {
+                path.push(url.key());
+            }
+        }
+        if !query.is_empty() {
+            address.query_pairs_mut().extend_pairs(query);
+        }
+        WebUrl::of_settings(address)
+    }
+
+    /// One request; an answer that is a success.
+    async fn ask(
+        &self,
+        url: &StoredUrl,
+        query: &[(&str, &str)],
+        want: &Want,
+        ask: Ask,
+    ) -> Result<Response<Incoming>, SourceError> {
+        let address = self.address(url, query, ask);
+        let mut token = self.access.token().await?;
+        loop {
+            let sent = self
+                .http
+                .request(Method::GET, &address, want, token.as_ref());
+            let response = sent.await?;
+            // Out of range is about bytes, which whoever asked for them knows more about.
+            if response.status().is_success() || response.status() == 416 {
+                return Ok(response);
+            }
+            if response.status() == 401 {
+                // Its time may have run out on the way.
+                let newer = self.access.token().await?;
+                if newer != token {
+                    token = newer;
+                    continue;
+                }
+            }
+            return Err(refusal::read(url, ask, &self.access, response).await);
+        }
+    }
+}
+
+/// The address of an object in a bucket.
+fn stored(photo: &Photo) -> Result<&StoredUrl, SourceError> {
+    match &photo.url {
+        PhotoUrl::Stored(url) => Ok(url),
+        PhotoUrl::Web(_) => Err(SourceError::Missing(MissingReason::RedirectRefused)),
+    }
+}
+
+impl PhotoSource for GcsSource {
+    type Body = HttpBody;
+
+    async fn probe(&self, photo: &Photo, _thorough: bool) -> Result<Probe, SourceError> {
+        let url = stored(photo)?;
+        let response = self.ask(url, &[], &Want::Whole, Ask::Describe).await?;
+        let resource: Resource = self.http.json(response, MAX_PAGE_BYTES).await?;
+        resource
+            .into_probe()
+            .ok_or_else(|| SourceError::transient("the description of the object has no size"))
+    }
+
+    async fn list(&self, folder: &Photo, after: Option<&str>) -> Result<Page, SourceError> {
+        let url = stored(folder)?;
+        let mut query = vec![
+            ("prefix", url.key()),
+            ("maxResults", PAGE_OBJECTS),
+            ("fields", FIELDS),
+        ];
+        query.extend(after.map(|token| ("pageToken", token)));
+        let response = self.ask(url, &query, &Want::Whole, Ask::List).await?;
+        let listing: Listing = self.http.json(response, MAX_PAGE_BYTES).await?;
+        let objects = listing
+            .items
+            .into_iter()
+            .map(|mut resource| {
+                let url = url.sibling(std::mem::take(&mut resource.name));
+                let probe = resource.into_probe().unwrap_or_default();
+                (url, probe)
+            })
+            .collect();
+        Ok(Page {
+            objects,
+            next: listing.next_page_token,
+        })
+    }
+
+    async fn open(
+        &self,
+        photo: &Photo,
+        want: Want,
+        version: &Validators,
+    ) -> Result<Opened<HttpBody>, SourceError> {
+        let url = stored(photo)?;
+        let mut query = vec![("alt", "media")];
+        let generation = version.generation.as_deref();
+        query.extend(generation.map(|generation| ("generation", generation)));
+        match self.ask(url, &query, &want, Ask::Read).await {
+            Ok(response) => super::http::opened(response, &want),
+            // This version is no more; whether there is another, only a new look tells.
+            Err(SourceError::Missing(MissingReason::NotFound)) if generation.is_some() => {
+                Err(SourceError::Changed(
+                    "it was removed or replaced since it was looked at".to_owned(),
+                ))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_are_encoded_as_one_segment() {
+        let http = HttpOptions {
+            hosts: SourceRules::default(),
+            allow_private: false,
+            max_redirects: 0,
+            connect_timeout: std::time::Duration::from_secs(1),
+            response_timeout: std::time::Duration::from_secs(1),
+        };
+        let options = GcsOptions {
+            endpoint: "http://127.0.0.1:4443/".to_owned(),
+            credentials: Credentials::Anonymous,
+        };
+        let source = GcsSource::new(&options, &http).unwrap();
+        let address = |text: &str, ask| {
+            let PhotoUrl::Stored(url) = PhotoUrl::parse(text, &SourceRules::anything()).unwrap()
+            else {
+                panic!("{text}")
+            };
+            let address = source.address(&url, &[("alt", "media")], ask);
+            address.expose().to_string()
+        };
+        assert_eq!(
+            address("gs://photos/e/7/ä 1%20#?.jpg", Ask::Read),
+            "http://127.0.0.1:4443/storage/v1/b/photos/o/e%2F7%2F%C3%A4%201%2520%23%3F.jpg?alt=media"
+        );
+        assert_eq!(
+            address("gs://photos/e/7/", Ask::List),
+            "http://127.0.0.1:4443/storage/v1/b/photos/o?alt=media"
+        );
+    }
+}
