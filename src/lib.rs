@@ -17,6 +17,7 @@
 //! - [`manifest`]: what is asked for, validated; names that are safe everywhere. *Core, pure.*
 //! - [`plan`]: entries → volumes → parts → segments; the `zip` crate over a sparse writer. *Core, pure.*
 //! - [`job`]: one manifest being carried out: its id, its message, its state. *Core, pure.*
+//! - [`letter`]: what those who wait are told, as e-mails. *Core, pure.*
 //! - [`clock`]: time and chance, from outside. [`retry`]: when to try again, and when to give up.
 //! - [`tls`]: the one TLS stack. [`aws`]: region, credentials and one way to call. [`s3`]: the one
 //!   client for S3-compatible stores.
@@ -45,7 +46,7 @@
 //!
 //! # Invariants
 //!
-//! 1. [`manifest`], [`plan`] and [`job`] do no I/O. Same input, same plan, byte for byte.
+//! 1. [`manifest`], [`plan`], [`job`] and [`letter`] do no I/O. Same input, same plan, byte for byte.
 //! 2. Only `source` speaks to origins. Every address that a manifest names is checked before it is
 //!    connected to (`source::http`), and every bucket must be allowed.
 //! 3. All photo bytes in memory are covered by an [`engine::Reservation`]. No unbounded channel.
@@ -65,6 +66,8 @@ pub mod manifest;
 pub mod plan;
 
 pub mod job;
+
+pub mod letter;
 
 pub mod clock;
 

@@ -222,7 +222,7 @@ fn trim_segment(segment: &str) -> &str {
 
 /// Marks that reverse the reading order, a known way to disguise an extension
 /// (Unicode Technical Report 36, "Bidirectional Text Spoofing").
-fn is_direction_mark(c: char) -> bool {
+pub(crate) fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

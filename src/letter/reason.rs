@@ -1,0 +1,32 @@
+//! Why a photo is missing, in the words of a person.
+
+use super::words::{Message, Words};
+use crate::plan::MissingReason;
+
+/// The reader can do nothing with a status or a checksum; what they want to know is whether the
+/// photo can still be had, and where to ask.
+pub(super) fn in_words(reason: &MissingReason, words: &Words) -> String {
+    // No `_`: a new reason needs words before it compiles.
+    let message = match reason {
+        MissingReason::NotFound => Message::ReasonNotFound,
+        MissingReason::Forbidden => Message::ReasonForbidden,
+        MissingReason::AccessDenied { permission: _ } => Message::ReasonAccessDenied,
+        MissingReason::EmptyFolder => Message::ReasonEmptyFolder,
+        MissingReason::PaymentRequired => Message::ReasonPaymentRequired,
+        MissingReason::Refused { status: _ } => Message::ReasonRefused,
+        MissingReason::AddressRefused | MissingReason::RedirectRefused => {
+            Message::ReasonPlaceNotAllowed
+        }
+        MissingReason::TooManyRedirects => Message::ReasonCircle,
+        MissingReason::TooLong { bytes } => {
+            let size = words.size(*bytes);
+            return words.say(Message::ReasonTooLong, &[("size", size.into())]);
+        }
+        MissingReason::WrongSize {
+            expected: _,
+            found: _,
+        } => Message::ReasonWrongSize,
+        MissingReason::WrongHash => Message::ReasonWrongFile,
+    };
+    words.say(message, &[])
+}
