@@ -137,7 +137,9 @@ impl From<&SubmitError> for ExitCode {
             SubmitError::Archives(error) => Self::from(error),
             SubmitError::NoJob(_)
             | SubmitError::SeveralJobs { .. }
-            | SubmitError::WrongStatus { .. } => Self::Usage,
+            | SubmitError::WrongStatus { .. }
+            | SubmitError::Nobody(_)
+            | SubmitError::ArchivesGone(_) => Self::Usage,
             SubmitError::State { .. } | SubmitError::Manifest { .. } => Self::BadData,
             SubmitError::Busy(_) => Self::TryAgain,
         }

@@ -28,6 +28,8 @@
 //!   memory.
 //! - [`engine`]: fetch ∥ assemble ∥ upload under a memory budget; generic over source and sink.
 //! - [`verify`]: is this archive whole?
+//! - [`deliver`]: tell those who want to know how a job ended, once; port for handing over: SMTP and
+//!   HTTPS, memory.
 //! - [`processor`]: what a container does: drain the queue. [`submit`]: hand jobs in, ask about them.
 //! - [`settings`], [`telemetry`], [`shutdown`], [`exit_code`]: what programs need around that.
 //! - [`demo`]: sample photos and a server for them.
@@ -92,6 +94,8 @@ pub mod compute;
 pub mod engine;
 
 pub mod verify;
+
+pub mod deliver;
 
 pub mod processor;
 

@@ -2,7 +2,9 @@
 
 use super::Failure;
 use crate::aws::{Aws, AwsErrorKind, HyperClient};
+use crate::clock;
 use crate::compute::batch::BatchCompute;
+use crate::deliver::wire::Wire;
 use crate::exit_code::ExitCode;
 use crate::queue::sqs::SqsQueue;
 use crate::s3::{S3Bucket, S3Store};
@@ -32,6 +34,15 @@ pub async fn store(settings: &Settings, http: &HyperClient) -> Result<S3Store, F
 /// If TLS cannot be set up.
 pub fn source(settings: &Settings) -> Result<RoutedSource, Failure> {
     RoutedSource::new(settings.source_options()).map_err(Failure::usage)
+}
+
+/// Who tells those who want to know.
+///
+/// # Errors
+/// If settings are missing or wrong.
+pub fn courier(settings: &Settings) -> Result<Wire, Failure> {
+    let options = settings.wire_options().map_err(Failure::usage)?;
+    Wire::new(&options, clock::system).map_err(Failure::usage)
 }
 
 /// Bucket and queue of the service, and the account that they are in.

@@ -62,6 +62,16 @@ impl JobKey {
         self.object(&format!("subscriber-{fingerprint}.json"))
     }
 
+    /// What the keys of all who want to be told begin with.
+    pub fn subscribers(&self) -> String {
+        self.object("subscriber-")
+    }
+
+    /// What came of telling somebody.
+    pub fn delivery(&self, id: &str) -> String {
+        self.object(&format!("delivery-{id}.json"))
+    }
+
     /// The folder of its archives, with a slash at the end. `secret` makes that nobody can guess it.
     pub fn archives(&self, secret: &str) -> String {
         format!("archives/{self}-{secret}/")

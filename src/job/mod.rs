@@ -11,5 +11,5 @@ pub mod subscriber;
 
 pub use key::{JobKey, Layout};
 pub use message::{Message, MessageError};
-pub use state::{Owner, State, StateArchive, StateError, Status, Transferred};
+pub use state::{Owner, State, StateArchive, StateDelivery, StateError, Status, Transferred};
 pub use subscriber::Subscriber;

@@ -70,6 +70,28 @@ pub struct State {
     /// Why it failed.
     #[serde(default)]
     pub error: Option<StateError>,
+    /// How often everybody was to be told anew; part of what makes a notice the same one.
+    #[serde(default)]
+    pub round: u32,
+    /// Whether those who want to know have been told how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<StateDelivery>,
+}
+
+/// Whether those who want to know have been told, without saying who they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateDelivery {
+    /// E-mails that a mail server has accepted.
+    pub mails: usize,
+    /// Webhooks that have answered well.
+    pub calls: usize,
+    /// Notices that are tried again.
+    pub waiting: usize,
+    /// Notices that were given up.
+    pub failed: usize,
+    /// What went wrong, each thing once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 /// What is going on with a job.
@@ -256,6 +278,8 @@ impl State {
             missing_count: 0,
             missing: Vec::new(),
             error: None,
+            round: 0,
+            delivery: None,
         }
     }
 
@@ -311,6 +335,7 @@ impl State {
         self.missing.clear();
         self.progress = Transferred::default();
         self.timings = Timings::default();
+        self.delivery = None;
     }
 
     /// Begins an attempt. `secret` is a random text for the keys of its archives: every attempt has

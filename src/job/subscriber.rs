@@ -1,5 +1,7 @@
 //! Who wants to be told how a job ended. Several callers may share one job.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -52,6 +54,11 @@ impl Subscriber {
             webhook: notify.webhook.as_ref().map(|url| url.expose().to_string()),
             expires_in_seconds: manifest.expires_in.as_secs(),
         })
+    }
+
+    /// How long links are valid.
+    pub fn expires_in(&self) -> Duration {
+        Duration::from_secs(self.expires_in_seconds)
     }
 
     /// Its JSON, and a fingerprint that tells it from others: the same wishes twice are one subscriber.

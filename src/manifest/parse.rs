@@ -310,7 +310,7 @@ fn notify(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Notify> {
         .take("email", "an array of addresses", found)
         .unwrap_or_default();
     for (index, address) in email.iter().enumerate() {
-        if !looks_like_an_address(address) {
+        if address.parse::<lettre::Address>().is_err() {
             found.add(
                 format!("notify.email[{index}]"),
                 format!("is `{}`", address.escape_debug()),
@@ -338,19 +338,6 @@ fn notify(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Notify> {
         tell_about_failure,
         webhook,
     })
-}
-
-fn looks_like_an_address(address: &str) -> bool {
-    match address.rsplit_once('@') {
-        Some((local, domain)) => {
-            !local.is_empty()
-                && !domain.is_empty()
-                && !domain.contains("..")
-                && !domain.starts_with('.')
-                && !address.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',')
-        }
-        None => false,
-    }
 }
 
 fn photo(

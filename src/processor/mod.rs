@@ -8,6 +8,7 @@
 //! would do no harm: keys and bytes are the same, and a final state is not worked on again.
 
 mod claim;
+mod delivery;
 pub mod metrics;
 mod outcome;
 mod work;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::work::Next;
 use crate::bucket::{Bucket, BucketError};
 use crate::clock::Clock;
+use crate::deliver::{Courier, DeliverOptions, Deliverer};
 use crate::engine::EngineOptions;
 use crate::job::Owner;
 use crate::manifest::SourceRules;
@@ -55,6 +57,8 @@ pub struct WorkOptions {
     pub engine: EngineOptions,
     /// Where a manifest may say that photos are.
     pub rules: SourceRules,
+    /// What those who want to know are told.
+    pub deliver: DeliverOptions,
 }
 
 /// A container at work: its ports, and who it is.
@@ -67,6 +71,8 @@ pub struct Worker<B, Q, A, S> {
     pub archives: A,
     /// Where photos come from.
     pub source: Arc<S>,
+    /// Who tells those who want to know.
+    pub courier: Arc<dyn Courier>,
     /// Who this is.
     pub owner: Owner,
     /// How jobs are done.
@@ -130,7 +136,7 @@ where
     S: PhotoSource,
 {
     let mut drained = Drained::default();
-    let mut finishing: JoinSet<Result<Finished, DrainError>> = JoinSet::new();
+    let mut finishing: JoinSet<Result<Ended, DrainError>> = JoinSet::new();
     // Messages that come back by themselves; who else would be there to take them?
     let mut put_off: Vec<PutOff> = Vec::new();
     let mut last_message = Instant::now();
@@ -139,7 +145,7 @@ where
             drained.interrupted = true;
             break Ok(());
         }
-        if let Err(error) = drained.note(finishing.try_join_next()) {
+        if let Err(error) = drained.note(finishing.try_join_next(), &mut put_off) {
             break Err(error);
         }
         let options = &worker.options;
@@ -174,7 +180,7 @@ where
                 finishing.spawn(finish);
                 while finishing.len() > MAX_FINISHING && !cancel.is_cancelled() {
                     let joined = cancel.run_until_cancelled(finishing.join_next()).await;
-                    if let Err(error) = drained.note(joined.flatten()) {
+                    if let Err(error) = drained.note(joined.flatten(), &mut put_off) {
                         finishing.spawn(async { Err(error) });
                         break;
                     }
@@ -195,7 +201,7 @@ where
     let recorded = {
         let record = async {
             while let Some(finished) = finishing.join_next().await {
-                drained.note(Some(finished))?;
+                drained.note(Some(finished), &mut put_off)?;
             }
             Ok(())
         };
@@ -259,22 +265,56 @@ impl PutOff {
 enum Finished {
     Done,
     Failed,
-    /// It is somebody else's now, or nobody's.
+    /// It is somebody else's now, or nobody's; or it had ended before.
     Gone,
+}
+
+/// What is left of a job that has ended.
+struct Ended {
+    finished: Finished,
+    /// Its message, if somebody is still to be told, and when it comes back.
+    put_off: Option<(Delivery, Duration)>,
+}
+
+impl From<Finished> for Ended {
+    fn from(finished: Finished) -> Self {
+        Self {
+            finished,
+            put_off: None,
+        }
+    }
+}
+
+impl<B: Bucket, Q, A: ArchiveStore, S> Worker<B, Q, A, S> {
+    fn deliverer(&self) -> Deliverer<'_, B, A> {
+        Deliverer {
+            bucket: &*self.bucket,
+            archives: &self.archives,
+            courier: &*self.courier,
+            options: &self.options.deliver,
+            clock: self.clock,
+            owner: &self.owner.id,
+        }
+    }
 }
 
 impl Drained {
     fn note(
         &mut self,
-        finished: Option<Result<Result<Finished, DrainError>, JoinError>>,
+        ended: Option<Result<Result<Ended, DrainError>, JoinError>>,
+        put_off: &mut Vec<PutOff>,
     ) -> Result<(), DrainError> {
-        match finished {
-            Some(Ok(Ok(Finished::Done))) => self.done += 1,
-            Some(Ok(Ok(Finished::Failed))) => self.failed += 1,
-            Some(Ok(Ok(Finished::Gone))) | None => {}
-            Some(Ok(Err(error))) => return Err(error),
+        let ended = match ended {
+            Some(Ok(ended)) => ended?,
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            None => return Ok(()),
+        };
+        match ended.finished {
+            Finished::Done => self.done += 1,
+            Finished::Failed => self.failed += 1,
+            Finished::Gone => {}
         }
+        put_off.extend((ended.put_off).map(|(delivery, time)| PutOff::new(delivery, time)));
         Ok(())
     }
 }

@@ -6,17 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::claim::{Claim, Lost, note_progress};
+use super::delivery::{is_awaited, tell};
 use super::metrics::JobMetrics;
-use super::work::{Next, backoff, hide};
-use super::{DrainError, Finished, Worker};
+use super::work::{Next, backoff, forget, hide};
+use super::{DrainError, Ended, Finished, Worker};
 use crate::bucket::Bucket;
 use crate::chain;
 use crate::engine::{EngineError, Progress, Report, peak_memory_bytes};
 use crate::exit_code::ExitCode;
-use crate::job::{JobKey, StateArchive, StateError, Status};
+use crate::job::{JobKey, Message, StateArchive, StateError, Status};
 use crate::plan::Missing;
 use crate::queue::{Delivery, Queue};
 use crate::sink::ArchiveStore;
@@ -107,6 +109,7 @@ pub(super) async fn conclude<B, Q, A, S>(
     claim: Result<Claim<B>, Lost>,
     verdict: Verdict,
     attempted: Attempted,
+    cancel: &CancellationToken,
 ) -> Result<Next, DrainError>
 where
     B: Bucket,
@@ -137,7 +140,8 @@ where
     };
     match verdict {
         Verdict::Done(report) => {
-            let finish = finish_done(worker, delivery.clone(), claim, *report, attempted);
+            let cancel = cancel.clone();
+            let finish = finish_done(worker, delivery.clone(), claim, *report, attempted, cancel);
             Ok(Next::Finish(Box::pin(finish.in_current_span())))
         }
         Verdict::Failed {
@@ -152,7 +156,8 @@ where
                 missing,
                 bury,
             };
-            let finish = finish_failed(worker, delivery.clone(), claim, failure, attempted);
+            let cancel = cancel.clone();
+            let finish = finish_failed(worker, delivery.clone(), claim, failure, attempted, cancel);
             Ok(Next::Finish(Box::pin(finish.in_current_span())))
         }
         Verdict::Retry(message) => {
@@ -249,7 +254,8 @@ async fn finish_done<B, Q, A, S>(
     mut claim: Claim<B>,
     report: Report,
     attempted: Attempted,
-) -> Result<Finished, DrainError>
+    cancel: CancellationToken,
+) -> Result<Ended, DrainError>
 where
     B: Bucket,
     Q: Queue,
@@ -267,9 +273,14 @@ where
         })
         .collect();
     let clock = claim.clock();
+    let status = if is_awaited(&worker, &attempted.job).await {
+        Status::Delivering
+    } else {
+        Status::Done
+    };
     let written = claim
         .write(RECORD_WITHIN, |state| {
-            state.end(Status::Done, "done", clock());
+            state.end(status, "done", clock());
             note_progress(state, &attempted.progress);
             state.timings.probing_seconds = Some(report.probe_seconds);
             state.timings.transferring_seconds = Some(report.seconds - report.probe_seconds);
@@ -284,7 +295,6 @@ where
         }
         return gone(&worker, &delivery, lost, &attempted).await;
     }
-    forget(&worker, &delivery).await;
     report.log(&attempted.job.to_string());
     measure(&worker, "done", &attempted, |metrics| {
         metrics.bytes = report.bytes;
@@ -293,7 +303,12 @@ where
         metrics.probing_seconds = report.probe_seconds;
         metrics.transferring_seconds = report.seconds - report.probe_seconds;
     });
-    Ok(Finished::Done)
+    // Whoever came after the first look is seen now, or has seen how it ended.
+    if status == Status::Done && !is_awaited(&worker, &attempted.job).await {
+        forget(&worker, &delivery).await;
+        return Ok(Finished::Done.into());
+    }
+    Ok(tell(&worker, delivery, &attempted.job, Finished::Done, &cancel).await)
 }
 
 /// Why a job ends without archives.
@@ -311,7 +326,8 @@ async fn finish_failed<B, Q, A, S>(
     mut claim: Claim<B>,
     failure: FinalFailure,
     attempted: Attempted,
-) -> Result<Finished, DrainError>
+    cancel: CancellationToken,
+) -> Result<Ended, DrainError>
 where
     B: Bucket,
     Q: Queue,
@@ -340,18 +356,29 @@ where
         attempted.job,
         failure.message
     );
+    measure(&worker, "failed", &attempted, |metrics| {
+        metrics.missing = failure.missing.len();
+    });
+    let job = &attempted.job;
+    let awaited = !worker.options.deliver.alert_to.is_empty() || is_awaited(&worker, job).await;
     if failure.bury {
         if let Err(error) = worker.queue.bury(&delivery, &failure.message).await {
             tracing::error!("the message could not be moved to the dead-letter queue: {error}");
             forget(&worker, &delivery).await;
         }
+        if awaited {
+            // The message of its own is where somebody will look; telling needs another one.
+            let message = Message::new(job.clone()).to_body();
+            if let Err(error) = worker.queue.send(&message).await {
+                tracing::error!("nobody can be told of it: {}", chain(&error));
+            }
+        }
+    } else if awaited {
+        return Ok(tell(&worker, delivery, job, Finished::Failed, &cancel).await);
     } else {
         forget(&worker, &delivery).await;
     }
-    measure(&worker, "failed", &attempted, |metrics| {
-        metrics.missing = failure.missing.len();
-    });
-    Ok(Finished::Failed)
+    Ok(Finished::Failed.into())
 }
 
 async fn gone<B, Q: Queue, A, S>(
@@ -359,19 +386,12 @@ async fn gone<B, Q: Queue, A, S>(
     delivery: &Delivery,
     lost: Lost,
     attempted: &Attempted,
-) -> Result<Finished, DrainError> {
+) -> Result<Ended, DrainError> {
     let given_up = give_up(worker, delivery, lost, attempted).await;
     if given_up.is_err() {
         hide(worker, delivery, Duration::ZERO).await;
     }
-    given_up.map(|_| Finished::Gone)
-}
-
-/// Deletes a message whose job has ended. If that fails it comes back, and the job is found ended.
-pub(super) async fn forget<B, Q: Queue, A, S>(worker: &Worker<B, Q, A, S>, delivery: &Delivery) {
-    if let Err(error) = worker.queue.delete(delivery).await {
-        tracing::warn!("the message could not be removed: {}", chain(&error));
-    }
+    given_up.map(|_| Finished::Gone.into())
 }
 
 /// Nobody wants these any more.

@@ -12,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::claim::{Claim, Heartbeat, lease};
-use super::outcome::{Attempted, Verdict, conclude, forget, judge};
-use super::{DrainError, Finished, Worker, after};
+use super::delivery::{tell, tell_progress};
+use super::outcome::{Attempted, Verdict, conclude, judge};
+use super::{DrainError, Ended, Finished, Worker, after};
 use crate::bucket::{Bucket, BucketError, Version};
 use crate::chain;
+use crate::deliver::has_ended;
 use crate::engine::{self, Progress};
 use crate::exit_code::ExitCode;
-use crate::job::{JobKey, Message, State};
+use crate::job::{JobKey, Message, State, Status};
 use crate::manifest::{Defaults, Manifest};
 use crate::queue::{Delivery, Queue};
 use crate::sink::ArchiveStore;
@@ -41,7 +43,7 @@ const MAX_CLAIMS: u32 = 5;
 /// What to do after a message.
 pub(super) enum Next {
     /// Record the outcome, which need not hold up the next job.
-    Finish(Pin<Box<dyn Future<Output = Result<Finished, DrainError>> + Send>>),
+    Finish(Pin<Box<dyn Future<Output = Result<Ended, DrainError>> + Send>>),
     /// The attempt failed, or nobody can deal with the message.
     PutAside {
         /// When the message comes back, if it does.
@@ -97,6 +99,13 @@ pub(super) async fn hide<B, Q: Queue, A, S>(
     }
 }
 
+/// Deletes a message whose job has ended. If that fails it comes back, and the job is found ended.
+pub(super) async fn forget<B, Q: Queue, A, S>(worker: &Worker<B, Q, A, S>, delivery: &Delivery) {
+    if let Err(error) = worker.queue.delete(delivery).await {
+        tracing::warn!("the message could not be removed: {}", chain(&error));
+    }
+}
+
 /// Puts a message aside that nobody can ever deal with.
 async fn bury<B, Q: Queue, A, S>(
     worker: &Worker<B, Q, A, S>,
@@ -145,10 +154,21 @@ where
             Ok(found) => found,
             Err(reason) => return bury(worker, delivery, &reason).await,
         };
-        if state.status.is_final() {
-            tracing::debug!("`{job}` is {} already", state.status);
+        if state.status == Status::Cancelled {
+            tracing::debug!("`{job}` was cancelled");
             forget(worker, delivery).await;
             return Ok(Next::Nothing);
+        }
+        if has_ended(state.status) {
+            tracing::debug!(
+                "`{job}` is {} already; is anyone still to be told?",
+                state.status
+            );
+            let (worker, delivery) = (Arc::clone(worker), delivery.clone());
+            let (job, cancel) = (job.clone(), cancel.clone());
+            let telling =
+                async move { Ok(tell(&worker, delivery, &job, Finished::Gone, &cancel).await) };
+            return Ok(Next::Finish(Box::pin(telling.in_current_span())));
         }
         let now = (worker.clock)();
         if let Some(until) = state.held_until(now) {
@@ -293,6 +313,7 @@ where
         Arc::clone(&progress),
         stop.clone(),
     );
+    let telling = tell_progress(worker, job.clone(), Arc::clone(&progress));
     let verdict = match manifest {
         Ok(_) if failures >= worker.options.attempts => Verdict::Failed {
             message: format!("the container was lost, or the attempt failed, {failures} times"),
@@ -332,8 +353,9 @@ where
         queued_seconds,
         progress,
     };
+    drop(telling);
     let claim = heartbeat.stop().await;
-    conclude(worker, delivery, claim, verdict, attempted).await
+    conclude(worker, delivery, claim, verdict, attempted, cancel).await
 }
 
 #[cfg(test)]

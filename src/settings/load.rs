@@ -20,11 +20,17 @@ const ENV_PREFIX: &str = "WPP_";
 ///
 /// Values are taken as they are: a secret that looks like a number must stay as it is, and not be
 /// quoted in an error. Later ones win; empty ones are not set.
-const RAW_ENV_NAMES: [(&str, &str, &str); 22] = [
+const RAW_ENV_NAMES: [(&str, &str, &str); 34] = [
     ("R2_ENDPOINT", "r2", "endpoint"),
     ("R2_ACCESS_KEY", "r2", "access_key"),
     ("R2_SECRET_KEY", "r2", "secret_key"),
     ("R2_BUCKET", "r2", "bucket"),
+    ("SMTP_URL", "deliver", "smtp_url"),
+    ("MAIL_FROM", "deliver", "mail_from"),
+    ("MAIL_REPLY_TO", "deliver", "reply_to"),
+    ("ALERT_TO", "deliver", "alert_to"),
+    ("PUBLIC_BASE_URL", "deliver", "public_base_url"),
+    ("WEBHOOK_SECRET", "deliver", "webhook_secret"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "gcs", "credentials"),
     ("BATCH_AWS_REGION", "aws", "region"),
     ("BATCH_AWS_ACCESS_KEY", "aws", "access_key"),
@@ -36,6 +42,12 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 22] = [
     ("WPP_R2__ACCESS_KEY", "r2", "access_key"),
     ("WPP_R2__SECRET_KEY", "r2", "secret_key"),
     ("WPP_R2__BUCKET", "r2", "bucket"),
+    ("WPP_DELIVER__SMTP_URL", "deliver", "smtp_url"),
+    ("WPP_DELIVER__MAIL_FROM", "deliver", "mail_from"),
+    ("WPP_DELIVER__REPLY_TO", "deliver", "reply_to"),
+    ("WPP_DELIVER__ALERT_TO", "deliver", "alert_to"),
+    ("WPP_DELIVER__PUBLIC_BASE_URL", "deliver", "public_base_url"),
+    ("WPP_DELIVER__WEBHOOK_SECRET", "deliver", "webhook_secret"),
     ("WPP_GCS__CREDENTIALS", "gcs", "credentials"),
     ("WPP_AWS__REGION", "aws", "region"),
     ("WPP_AWS__ACCESS_KEY", "aws", "access_key"),

@@ -15,6 +15,8 @@ pub use load::{DEFAULT_FILE, Effective, Loaded, SettingsError, env_name};
 pub use value::{Folder, GoogleCredentials, Human, MemoryBudget, Names, Secret, Size, Text};
 
 use crate::aws::{AwsOptions, Keys};
+use crate::deliver::DeliverOptions;
+use crate::deliver::wire::{MailOptions, SecretText, WireOptions};
 use crate::engine::EngineOptions;
 use crate::manifest::SourceRules;
 use crate::retry::RetryPolicy;
@@ -48,6 +50,8 @@ pub struct Settings {
     pub batch: BatchSettings,
     /// How jobs are done.
     pub job: JobSettings,
+    /// How those who want to know are told.
+    pub deliver: DeliverSettings,
     /// What is written about it.
     pub log: LogSettings,
 }
@@ -90,6 +94,24 @@ pub struct EngineSettings {
     pub spool_dir: Folder,
     /// The most bytes that may be there.
     pub spool_limit: Size,
+}
+
+/// How those who want to know are told how a job ended.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliverSettings {
+    /// The mail server: `smtps://user:password@host`, `smtp://user:password@host` for STARTTLS.
+    pub smtp_url: Option<Secret>,
+    /// The sender of e-mails.
+    pub mail_from: Option<Text>,
+    /// Where answers to them go.
+    pub reply_to: Option<Text>,
+    /// Operators who are told of jobs that failed.
+    pub alert_to: Names,
+    /// Where everyone can see the bucket; without it, links are signed.
+    pub public_base_url: Option<Text>,
+    /// The secret that webhooks are signed with: `whsec_…`.
+    pub webhook_secret: Option<Secret>,
 }
 
 /// Google Cloud Storage, which Firebase's buckets are in.
@@ -338,6 +360,49 @@ impl Settings {
         }
     }
 
+    /// How notices are handed over.
+    ///
+    /// # Errors
+    /// If only one half of what e-mail needs is there, or somebody is to be alerted without it.
+    pub fn wire_options(&self) -> Result<WireOptions, SettingsError> {
+        let deliver = &self.deliver;
+        let all_or_none = [
+            ("SMTP_URL", "deliver.smtp_url", deliver.smtp_url.is_some()),
+            (
+                "MAIL_FROM",
+                "deliver.mail_from",
+                deliver.mail_from.is_some(),
+            ),
+        ];
+        together(&all_or_none, "the mail server's")?;
+        if deliver.smtp_url.is_none() && !deliver.alert_to.0.is_empty() {
+            return Err(SettingsError(vec![format!(
+                "`ALERT_TO` is set, but no e-mail can be sent; set `SMTP_URL` and `MAIL_FROM`, too, in the \
+                 environment, or as `deliver.smtp_url` and `deliver.mail_from` in `{DEFAULT_FILE}`"
+            )]));
+        }
+        let secret = |secret: &Secret| SecretText(secret.expose().to_owned());
+        let mail = deliver.smtp_url.as_ref().zip(deliver.mail_from.as_ref());
+        Ok(WireOptions {
+            mail: mail.map(|(smtp_url, from)| MailOptions {
+                smtp_url: secret(smtp_url),
+                from: from.0.clone(),
+                reply_to: deliver.reply_to.as_ref().map(|address| address.0.clone()),
+            }),
+            webhook_secret: deliver.webhook_secret.as_ref().map(secret),
+            allow_private: self.source.allow_private,
+        })
+    }
+
+    /// What those who want to know are told.
+    pub fn deliver_options(&self) -> DeliverOptions {
+        let base = self.deliver.public_base_url.as_ref();
+        DeliverOptions {
+            alert_to: self.deliver.alert_to.0.clone(),
+            public_base_url: base.map(|url| url.0.clone()),
+        }
+    }
+
     /// How the store is reached.
     ///
     /// # Errors
@@ -422,101 +487,99 @@ impl Settings {
     }
 
     /// What is out of range: the setting, and what it should be.
-    fn out_of_range(&self) -> Option<(&'static str, String)> {
-        let source = &self.source;
-        let check = |ok: bool, key, wanted: &str| (!ok).then(|| (key, wanted.to_owned()));
-        check(
-            source.max_redirects <= 20,
-            "source.max_redirects",
-            "0 to 20",
-        )
-        .or_else(|| {
-            check(
-                (1..=100).contains(&source.attempts),
-                "source.attempts",
-                "1 to 100",
-            )
-        })
-        .or_else(|| {
-            check(
+    fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
+        let Self {
+            source,
+            queue,
+            deliver,
+            ..
+        } = self;
+        let hours = Duration::from_secs(10)..=Duration::from_hours(12);
+        let set = |text: &Option<Text>, test: fn(&str) -> bool| {
+            text.as_ref().is_none_or(|text| test(&text.0))
+        };
+        let timed = |timeout: Human| !timeout.0.is_zero();
+        let attempts = |attempts| (1..=100).contains(&attempts);
+        let all = |names: &Names, test: fn(&str) -> bool| names.0.iter().all(|name| test(name));
+        let checks = [
+            (
+                source.max_redirects <= 20,
+                "source.max_redirects",
+                "0 to 20",
+            ),
+            (attempts(source.attempts), "source.attempts", "1 to 100"),
+            (
                 (1..=1024).contains(&self.engine.max_connections),
                 "engine.max_connections",
                 "1 to 1024",
-            )
-        })
-        .or_else(|| {
-            check(
-                (1..=100).contains(&self.r2.attempts),
-                "r2.attempts",
-                "1 to 100",
-            )
-        })
-        .or_else(|| {
-            check(
+            ),
+            (attempts(self.r2.attempts), "r2.attempts", "1 to 100"),
+            (
                 (1..=1000).contains(&self.batch.max_containers),
                 "batch.max_containers",
                 "1 to 1000",
-            )
-        })
-        .or_else(|| {
-            check(
-                (1..=100).contains(&self.job.attempts),
-                "job.attempts",
-                "1 to 100",
-            )
-        })
-        .or_else(|| {
-            let range = Duration::from_secs(10)..=Duration::from_hours(12);
-            check(
-                range.contains(&self.queue.visibility_timeout.0),
+            ),
+            (attempts(self.job.attempts), "job.attempts", "1 to 100"),
+            (
+                hours.contains(&queue.visibility_timeout.0),
                 "queue.visibility_timeout",
                 "10 seconds to 12 hours",
-            )
-        })
-        .or_else(|| {
-            check(
-                self.queue.wait.0 <= Duration::from_secs(20),
+            ),
+            (
+                queue.wait.0 <= Duration::from_secs(20),
                 "queue.wait",
                 "at most 20 seconds",
-            )
-        })
-        .or_else(|| {
-            let url = self.queue.url.as_ref();
-            let web = |url: &Text| {
-                url::Url::parse(&url.0).is_ok_and(|url| {
-                    matches!(url.scheme(), "http" | "https") && url.path().len() > 1
-                })
-            };
-            let wanted =
-                "an address such as `https://sqs.us-east-1.amazonaws.com/123456789012/jobs`";
-            check(url.is_none_or(web), "queue.url", wanted)
-        })
-        .or_else(|| {
-            let endpoint = self.r2.endpoint.as_ref();
-            let wanted = "an address such as `https://<account>.r2.cloudflarestorage.com`";
-            check(endpoint.is_none_or(is_endpoint), "r2.endpoint", wanted)
-        })
-        .or_else(|| {
-            let wanted = "an address such as `https://storage.googleapis.com`";
-            check(is_endpoint(&self.gcs.endpoint), "gcs.endpoint", wanted)
-        })
-        .or_else(|| {
-            let known = |name: &String| {
-                name == "*" || name.starts_with("gs://") || name.starts_with("s3://")
-            };
-            let wanted = "buckets such as `gs://bucket` and `s3://bucket/folder/`, or `*`";
-            let all = self.source.allowed_buckets.0.iter().all(known);
-            check(all, "source.allowed_buckets", wanted)
-        })
-        .or_else(|| {
-            [
-                (source.connect_timeout, "source.connect_timeout"),
-                (source.response_timeout, "source.response_timeout"),
-                (source.stall_timeout, "source.stall_timeout"),
-            ]
-            .into_iter()
-            .find_map(|(timeout, key)| check(!timeout.0.is_zero(), key, "more than zero"))
-        })
+            ),
+            (
+                set(&queue.url, is_web_with_path),
+                "queue.url",
+                "an address such as `https://sqs.us-east-1.amazonaws.com/123456789012/jobs`",
+            ),
+            (
+                set(&self.r2.endpoint, is_endpoint),
+                "r2.endpoint",
+                "an address such as `https://<account>.r2.cloudflarestorage.com`",
+            ),
+            (
+                is_endpoint(&self.gcs.endpoint.0),
+                "gcs.endpoint",
+                "an address such as `https://storage.googleapis.com`",
+            ),
+            (
+                set(&deliver.public_base_url, is_web),
+                "deliver.public_base_url",
+                "an address such as `https://photos.example.com`",
+            ),
+            (
+                all(&deliver.alert_to, |address| {
+                    address.parse::<lettre::Address>().is_ok()
+                }),
+                "deliver.alert_to",
+                "addresses such as `ops@example.com`, in a list or separated by commas",
+            ),
+            (
+                all(&source.allowed_buckets, is_bucket),
+                "source.allowed_buckets",
+                "buckets such as `gs://bucket` and `s3://bucket/folder/`, or `*`",
+            ),
+            (
+                timed(source.connect_timeout),
+                "source.connect_timeout",
+                "more than zero",
+            ),
+            (
+                timed(source.response_timeout),
+                "source.response_timeout",
+                "more than zero",
+            ),
+            (
+                timed(source.stall_timeout),
+                "source.stall_timeout",
+                "more than zero",
+            ),
+        ];
+        let wrong = checks.into_iter().find(|(ok, ..)| !ok)?;
+        Some((wrong.1, wrong.2))
     }
 }
 
@@ -529,14 +592,28 @@ pub struct ServiceNames {
     pub queue_url: String,
 }
 
+/// Whether this names a bucket, or many.
+fn is_bucket(name: &str) -> bool {
+    name == "*" || name.starts_with("gs://") || name.starts_with("s3://")
+}
+
+/// Whether this is an address on the web, without a query.
+fn is_web(text: &str) -> bool {
+    url::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none())
+}
+
+fn is_web_with_path(text: &str) -> bool {
+    url::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.path().len() > 1)
+}
+
 /// Whether this is the address of a service, and nothing more.
-fn is_endpoint(text: &Text) -> bool {
-    url::Url::parse(&text.0).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.path() == "/"
-            && url.username().is_empty()
-            && url.password().is_none()
-    })
+fn is_endpoint(text: &str) -> bool {
+    is_web(text)
+        && url::Url::parse(text).is_ok_and(|url| {
+            url.path() == "/" && url.username().is_empty() && url.password().is_none()
+        })
 }
 
 /// The values, or a line for each that is missing.

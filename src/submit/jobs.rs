@@ -11,6 +11,7 @@ use super::{SubmitError, Submitted, Submitter};
 use crate::bucket::Bucket;
 use crate::chain;
 use crate::compute::Compute;
+use crate::deliver;
 use crate::job::{JobKey, Layout, Message, State, Status};
 use crate::manifest::{Defaults, Manifest, SourceRules};
 use crate::queue::Queue;
@@ -119,11 +120,10 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                 }
             };
         }
-        let mut urls = Vec::new();
-        for archive in &state.archives {
-            urls.push(self.archives.link(&archive.key, links).await?);
-        }
-        let at_work = !state.status.is_final() && state.status != Status::Queued;
+        let base = self.public_base_url.as_deref();
+        let urls = deliver::links::links(&self.archives, &state, base, links).await?;
+        let at_work = !deliver::has_ended(state.status)
+            && !matches!(state.status, Status::Queued | Status::Cancelled);
         Ok(Report {
             state_url: super::url(&self.bucket_name, &job.state()),
             log_stream,
@@ -172,7 +172,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             let Some((mut state, version)) = self.read_state(job).await? else {
                 return Err(SubmitError::NoJob(job.to_string()));
             };
-            if state.status.is_final() {
+            if state.status.is_final() || state.status == Status::Delivering {
                 return Err(SubmitError::WrongStatus {
                     job: job.clone(),
                     status: state.status,
@@ -187,6 +187,46 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         Err(SubmitError::Busy(job.clone()))
     }
 
+    /// Has everybody told again of a job that is done, with fresh links, without making its archives
+    /// again.
+    ///
+    /// # Errors
+    /// If it is not done, its archives are gone, or nobody is to be told.
+    pub async fn deliver(&self, job: &JobKey) -> Result<Submitted, SubmitError> {
+        for _ in 0..super::MAX_CONFLICTS {
+            let Some((mut state, version)) = self.read_state(job).await? else {
+                return Err(SubmitError::NoJob(job.to_string()));
+            };
+            if state.status != Status::Done {
+                return Err(SubmitError::WrongStatus {
+                    job: job.clone(),
+                    status: state.status,
+                    remedy: "there are no links to it before it is done",
+                });
+            }
+            for archive in &state.archives {
+                if self.archives.length(&archive.key).await? != Some(archive.bytes) {
+                    return Err(SubmitError::ArchivesGone(job.clone()));
+                }
+            }
+            if self.bucket.list(&job.subscribers()).await?.is_empty() {
+                return Err(SubmitError::Nobody(job.clone()));
+            }
+            state.round += 1;
+            state.delivery = None;
+            if self.write_state(&mut state, Some(version)).await?.is_some() {
+                let batch_job_id = self.call_for_telling(job).await?;
+                return Ok(Submitted {
+                    already_done: true,
+                    archives: state.archives.clone(),
+                    batch_job_id,
+                    ..self.submitted(&state)
+                });
+            }
+        }
+        Err(SubmitError::Busy(job.clone()))
+    }
+
     /// Does a job again that failed, was called off, left photos out, or got lost on the way.
     ///
     /// # Errors
@@ -195,6 +235,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         let state = self.state(job).await?;
         let remedy = match state.status {
             Status::Done if state.missing_count == 0 => "to do it again, submit it with `--force`",
+            Status::Delivering => "`submit wait` follows it",
             _ if state.held_until((self.clock)()).is_some() => "`submit wait` follows it",
             _ => return self.again(job, rules).await,
         };

@@ -7,6 +7,7 @@
 //! that were handed in.
 
 pub mod jobs;
+pub mod preview;
 pub mod view;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use crate::bucket::{Bucket, BucketError, Condition, Version};
 use crate::clock::Clock;
 use crate::compute::{Active, Compute, ComputeError};
+use crate::deliver::has_ended;
 use crate::job::state::StateFormatError;
 use crate::job::{JobKey, Message, State, StateArchive, Status, Subscriber};
 use crate::manifest::{Given, Manifest};
@@ -47,6 +49,8 @@ pub struct Submitter<B, Q, C, A> {
     pub compute: C,
     /// Where archives are.
     pub archives: A,
+    /// Where everyone can see the bucket; without it, links are signed.
+    pub public_base_url: Option<String>,
     /// The most containers that are asked for.
     pub max_containers: usize,
     /// What time it is.
@@ -142,6 +146,12 @@ pub enum SubmitError {
         /// What is wrong with it.
         problems: String,
     },
+    /// Nobody wants to know.
+    #[error("nobody is to be told of `{0}`: submit its manifest again with `notify`")]
+    Nobody(JobKey),
+    /// What links would lead to is not there any more.
+    #[error("the archives of `{0}` are gone; to make them again, submit it with `--force`")]
+    ArchivesGone(JobKey),
     /// Others change the state all the time.
     #[error("`{0}` is changed by somebody else all the time; try again")]
     Busy(JobKey),
@@ -189,21 +199,35 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             // What is in a folder now, only doing it again tells.
             let again = force || manifest.has_folders();
             let decision = self.decide(known.take(), force, again).await?;
-            if let Some(subscriber) = &subscriber {
-                self.subscribe(&job, subscriber).await?;
-            }
+            let is_new = match &subscriber {
+                Some(subscriber) => self.subscribe(&job, subscriber).await?,
+                None => false,
+            };
             let (mut state, mut version) = match decision {
                 Decision::AlreadyDone(state) => {
                     let archives = state.archives.clone();
+                    let batch_job_id = if is_new {
+                        self.call_for_telling(&job).await?
+                    } else {
+                        None
+                    };
                     return Ok(Submitted {
                         already_done: true,
                         archives,
+                        batch_job_id,
                         ..self.submitted(&state)
                     });
                 }
                 Decision::Joined(state) => {
+                    // It may have ended since, and those who were there then been told.
+                    let batch_job_id = if is_new && self.has_ended(&job).await? {
+                        self.call_for_telling(&job).await?
+                    } else {
+                        None
+                    };
                     return Ok(Submitted {
                         joined: true,
+                        batch_job_id,
                         ..self.submitted(&state)
                     });
                 }
@@ -257,6 +281,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             Status::Done | Status::Failed | Status::Cancelled => Decision::Redo(state, version),
             Status::Queued if state.sent && !force => Decision::Joined(state),
             Status::Queued => Decision::SendAgain(state, version),
+            Status::Delivering if !force => Decision::Joined(state),
             _ if held => Decision::Joined(state),
             // Its container is lost, and maybe its message too.
             _ => Decision::SendAgain(state, version),
@@ -276,13 +301,36 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         Ok(true)
     }
 
-    async fn subscribe(&self, job: &JobKey, subscriber: &Subscriber) -> Result<(), SubmitError> {
+    /// Notes whom to tell; whether that is news.
+    async fn subscribe(&self, job: &JobKey, subscriber: &Subscriber) -> Result<bool, SubmitError> {
         let (json, fingerprint) = subscriber.to_json();
         let key = job.subscriber(&fingerprint);
         match self.bucket.put(&key, json.into(), Condition::Absent).await {
-            Ok(_) | Err(BucketError::Conflict { .. }) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(BucketError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn has_ended(&self, job: &JobKey) -> Result<bool, SubmitError> {
+        let state = self.read_state(job).await?;
+        Ok(state.is_some_and(|(state, _)| has_ended(state.status)))
+    }
+
+    /// Has a container tell those who want to know of a job that has ended and were not told yet: a
+    /// message, and a container unless one is surely there for it.
+    async fn call_for_telling(&self, job: &JobKey) -> Result<Option<String>, SubmitError> {
+        let (depth, active) = join!(self.queue.depth(), self.compute.active(self.max_containers));
+        let (depth, active) = (depth?, active?);
+        let surely = active.waiting + active.running.min(depth.in_flight);
+        let batch_job_id = if surely == 0 && active.total() < self.max_containers {
+            Some(self.compute.submit(job.event_id()).await?)
+        } else {
+            None
+        };
+        let message = Message::new(job.clone()).to_body();
+        self.queue.send(&message).await?;
+        Ok(batch_job_id)
     }
 
     /// Message, then state; and a container if none of those that there are takes the message.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::jobs::{DeadLetter, Report};
-use crate::job::{State, Status};
+use crate::job::{State, StateDelivery, Status};
 use crate::plan::{bytes_for_people, count_of};
 
 /// Missing photos that are named.
@@ -83,8 +83,31 @@ pub fn report(report: &Report) -> String {
             );
         }
     }
+    if let Some(delivery) = &state.delivery {
+        line("told", told(delivery));
+        for problem in &delivery.problems {
+            line("", problem.clone());
+        }
+    }
     line("state", report.state_url.clone());
     text.trim_end().to_owned()
+}
+
+/// Who has been told.
+fn told(delivery: &StateDelivery) -> String {
+    let mut parts = Vec::new();
+    let counts = [
+        (delivery.mails, "e-mail", ""),
+        (delivery.calls, "webhook", ""),
+        (delivery.waiting, "notice", " tried again"),
+        (delivery.failed, "notice", " given up"),
+    ];
+    for (count, what, how) in counts {
+        if count > 0 {
+            parts.push(format!("{}{how}", count_of(count, what)));
+        }
+    }
+    parts.join(", ")
 }
 
 /// A table of jobs, without its last line break.

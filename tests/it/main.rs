@@ -3,6 +3,7 @@
 //! - `accepted`: archives open in the tools that guests have
 //! - `bucket`: one conformance suite for every bucket
 //! - `cli`: the program as a user sees it: output, errors, exit codes, signals
+//! - `deliver`: who is told, once, whatever happens to containers and receivers
 //! - `dependency_direction`: modules import only what they may
 //! - `drain`: what containers do with the job queue, whatever happens to them
 //! - `engine`: the bytes of archives, whatever the concurrency, order and budget
@@ -12,11 +13,13 @@
 //! - `sink`: one conformance suite for every sink
 //! - `service`: the programs over MinIO, LocalStack and moto: output, errors, signals
 //! - `store`: archives into buckets: the same bytes everywhere, failures, wrong settings
+//! - `wire`: letters and webhooks as they arrive
 //! - `submit`: handing jobs in: what is sent, what is not, and what failures leave behind
 
 mod accepted;
 mod bucket;
 mod cli;
+mod deliver;
 mod dependency_direction;
 mod drain;
 mod engine;
@@ -28,3 +31,4 @@ mod sink;
 mod store;
 mod submit;
 mod support;
+mod wire;

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use crate::support::Running;
 use crate::support::cloud::Cloud;
 use crate::support::google::Google;
+use crate::support::mail::Mailbox;
 use crate::support::metadata::Metadata;
 use crate::support::origin::{Fault, Origin, Photo, noise};
-use crate::support::stores::{Kind, Store, service};
+use crate::support::stores::{self, Kind, Store, service};
 
 /// Compares with a snapshot, without what differs from run to run.
 macro_rules! assert_said {
@@ -167,6 +168,8 @@ fn help_is_help() {
         "cancel",
         "list",
         "retry",
+        "deliver",
+        "preview-email",
         "completions",
     ] {
         let args: Vec<&str> = [command, "--help"]
@@ -628,4 +631,191 @@ async fn a_private_folder_from_submit_to_done() {
         (&state["photos"], &state["archives"][0]["photos"]),
         (&json!(3), &json!(3))
     );
+}
+
+/// A container that can send e-mail and call webhooks; what it logs, in which nobody and no secret is
+/// named.
+fn tell(service: &Service, operator: &str, secrets: &[&str]) {
+    let mut container = service.container();
+    container
+        .env("SMTP_URL", stores::service("TEST_SMTP_STARTTLS"))
+        .env("MAIL_FROM", "Photos <photos@example.com>")
+        .env("ALERT_TO", operator)
+        .env("WEBHOOK_SECRET", stores::service("TEST_WEBHOOK_SECRET"))
+        .env("WPP_JOB__RETRY_DELAY", "1s")
+        .env("WPP_LOG__LEVEL", "debug");
+    let output = tokio::task::block_in_place(|| container.output().unwrap());
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(code(&output), 0, "{log}");
+    for secret in secrets
+        .iter()
+        .chain(&["whsec_", "mailer", "X-Amz-Signature"])
+    {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+/// Head and body of an answer.
+fn download(link: &str, args: &[&str]) -> (String, Vec<u8>) {
+    let curl = Command::new("curl")
+        .args(["-fsS", "-i", link])
+        .args(args)
+        .output();
+    let output = curl.unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let end = (output.stdout.windows(4))
+        .position(|end| end == b"\r\n\r\n")
+        .unwrap();
+    let head = String::from_utf8_lossy(&output.stdout[..end]).into_owned();
+    (head, output.stdout[end + 4..].to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_gets_a_letter_whose_link_is_the_archive_and_a_signed_webhook() {
+    let service = Service::start(Kind::Minio).await;
+    let (anna, ben) = (Mailbox::address("ok"), Mailbox::address("rejected"));
+    let (hook, operator) = (Mailbox::path("flaky"), Mailbox::address("ok"));
+    let manifest = json!({
+        "event_id": "smith",
+        "title": "Smith & Jones",
+        "archive_name": "Zoë & Jörg.zip",
+        "photos": [
+            service.origin.url("/0.jpg?token=s3cret"),
+            {"url": service.origin.url("/gone.jpg?token=s3cret"), "name": "Kiss.jpg"},
+            service.origin.url("/1.jpg?token=s3cret"),
+        ],
+        "expires_in": "2d",
+        "notify": {
+            "email": [anna, ben],
+            "locale": "de-AT",
+            "webhook": format!("{}{hook}", stores::service("TEST_WEBHOOK")),
+        },
+    });
+    service.write("told.json", &manifest);
+    assert_eq!(code(&service.submit(&["told.json"])), 0);
+    tell(&service, &operator, &[&anna, &ben, &hook]);
+
+    let letters = Mailbox::received(&anna);
+    assert_eq!(letters.len(), 1);
+    let message = letters[0].message();
+    assert_eq!(message.to.join(","), anna);
+    let mask = |text: &str| text.replace(&service.store.bucket, "[bucket]");
+    insta::with_settings!({filters => vec![
+        (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
+        (r"[0-9a-f]{32}-[0-9a-f]{32}", "[job]-[secret]"),
+        (r"\?\S*X-Amz[^\s\x22]*", "?[signature]"),
+        (r"\w+tag, \d+\. \w+ \d{4}, \d\d:\d\d Uhr", "[date]"),
+        (r"Mittwoch, \d+\. \w+ \d{4}, \d\d:\d\d Uhr", "[date]"),
+    ]}, { insta::assert_snapshot!("the_letter", mask(&format!("{}\n\n{}", message.subject, message.text))) });
+
+    // The link is the archive, under its own name, whole and by ranges.
+    let mut words = message.text.split_whitespace();
+    let link = words.find(|word| word.starts_with("http")).unwrap();
+    let state = service.state("smith");
+    let key = state["archives"][0]["key"].as_str().unwrap();
+    let stored = service.store.object(key).await.unwrap();
+    let (head, whole) = download(link, &[]);
+    assert!(whole == stored);
+    let name = "filename*=UTF-8''Zo%C3%AB%20&%20J%C3%B6rg.zip";
+    assert!(head.contains(name), "{head}");
+    let (head, part) = download(link, &["-r", "1000000-1000099"]);
+    assert!(head.starts_with("HTTP/1.1 206"), "{head}");
+    assert!(part == stored[1_000_000..1_000_100]);
+
+    // The receiver took it at the third try.
+    let calls = Mailbox::webhooks(&hook);
+    assert_eq!(calls.len(), 3);
+    let id = &calls[0]["headers"]["webhook-id"];
+    for call in &calls {
+        assert_eq!(
+            (&call["verified"], &call["headers"]["webhook-id"]),
+            (&json!(true), id)
+        );
+    }
+    let body: Value = serde_json::from_str(calls[2]["body"].as_str().unwrap()).unwrap();
+    assert_said!("the_webhook", serde_json::to_string_pretty(&body).unwrap());
+
+    // What could not be told is in the state, which names nobody.
+    let status = service.submit(&["status", "smith"]);
+    let text = conversation(&["status", "smith"], &status);
+    assert!(!text.contains(&ben), "{text}");
+    let told: Vec<&str> = (text.lines())
+        .skip_while(|line| !line.contains("told"))
+        .take_while(|line| !line.contains("  state"))
+        .collect();
+    insta::assert_snapshot!("told", told.join("\n"));
+
+    // A fresh link for everybody, from the same archive.
+    assert_eq!(code(&service.submit(&["deliver", "smith"])), 0);
+    tell(&service, &operator, &[&anna, &ben, &hook]);
+    assert_eq!(Mailbox::received(&anna).len(), 2);
+    assert_eq!(service.state("smith")["attempt_count"], 1);
+    assert!(Mailbox::received(&operator).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_fails_the_operator_hears() {
+    let service = Service::start(Kind::Minio).await;
+    let operator = Mailbox::address("ok");
+    let none = service.origin.url("/none.jpg");
+    service.write("bad.json", &json!({"event_id": "bad", "photos": [none]}));
+    assert_eq!(code(&service.submit(&["bad.json"])), 0);
+    tell(&service, &operator, &[&operator]);
+    let alert = Mailbox::received(&operator).remove(0).message();
+    assert_eq!(alert.subject, "Job failed: bad");
+    assert!(alert.text.contains("submit retry bad/"), "{}", alert.text);
+    assert_eq!(service.state("bad")["delivery"]["mails"], 1);
+    // One half of what it takes is a mistake.
+    let mut container = service.container();
+    let output = container
+        .env("SMTP_URL", "smtps://user:hunter2@host")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    let log = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        log.contains("`MAIL_FROM` is not set") && !log.contains("hunter2"),
+        "{log}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_can_be_looked_at_beforehand() {
+    let service = Service::start(Kind::Minio).await;
+    service.write(
+        "told.json",
+        &json!({
+            "event_id": "smith",
+            "title": "Smith <b>& Jones",
+            "photos": [{"url": service.origin.url("/0.jpg"), "size": 1_500_000}],
+            "notify": {"email": ["anna@example.com"]},
+        }),
+    );
+    let output = service.submit(&["preview-email", "told.json", "--text"]);
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    insta::with_settings!({filters => vec![
+        (r"\w+day, \d+ \w+ \d{4}, \d\d:\d\d", "[date]"),
+    ]}, { insta::assert_snapshot!("preview", String::from_utf8_lossy(&output.stdout)) });
+    let args = [
+        "preview-email",
+        "told.json",
+        "-o",
+        "letter.html",
+        "--locale",
+        "de",
+    ];
+    let output = service.submit(&args);
+    assert_eq!(
+        (code(&output), output.stdout.len()),
+        (0, 0),
+        "{}",
+        said(&output)
+    );
+    let html = fs::read_to_string(service.folder.path().join("letter.html")).unwrap();
+    assert!(
+        html.contains("Smith &#60;b&#62;&#38; Jones") && html.contains("lang=\"de\""),
+        "{html}"
+    );
+    let output = service.submit(&["preview-email", "told.json", "-o", "nowhere/letter.html"]);
+    assert_eq!(code(&output), 2, "{}", said(&output));
 }

@@ -225,6 +225,7 @@ async fn what_could_not_be_sent_is_sent_when_it_is_handed_in_again() {
         },
         compute: MemoryCompute::default(),
         archives: world.archives.clone(),
+        public_base_url: None,
         max_containers: 3,
         clock,
     };

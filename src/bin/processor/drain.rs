@@ -47,6 +47,7 @@ pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
         bucket: Arc::new(bucket),
         queue,
         source: Arc::new(source),
+        courier: Arc::new(services::courier(settings)?),
         owner,
         options: work_options(settings),
         clock: clock::system,
@@ -77,5 +78,6 @@ fn work_options(settings: &Settings) -> WorkOptions {
         retry_delay: settings.job.retry_delay.0,
         engine: settings.engine_options(),
         rules: settings.source_rules(),
+        deliver: settings.deliver_options(),
     }
 }

@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wedding_photo_processor::cli::args::{ManifestArgs, SettingsArgs};
@@ -57,6 +59,10 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Do a job again that failed, was called off, or left photos out
     Retry(RetryArgs),
+    /// Tell everybody again of a job that is done, with fresh links
+    Deliver(DeliverArgs),
+    /// Show the e-mail that those whom a manifest names will get
+    PreviewEmail(PreviewArgs),
     /// Print a script that completes this program's commands in a shell
     Completions(CompletionsArgs),
 }
@@ -94,6 +100,27 @@ pub(crate) struct RetryArgs {
     /// Look through the dead-letter queue, and put back what asks for jobs that are not done
     #[arg(long)]
     pub(crate) dead_letters: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DeliverArgs {
+    /// The job: event/id; of an event with one job, the event will do
+    pub(crate) job: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PreviewArgs {
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
+    /// Write it into a file instead of printing it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The plain text instead of the HTML
+    #[arg(long)]
+    pub(crate) text: bool,
+    /// The language, such as `de` [default: the manifest's]
+    #[arg(long, value_name = "TAG")]
+    pub(crate) locale: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

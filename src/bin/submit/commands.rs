@@ -18,9 +18,11 @@ use wedding_photo_processor::queue::sqs::SqsQueue;
 use wedding_photo_processor::s3::S3Bucket;
 use wedding_photo_processor::settings::Settings;
 use wedding_photo_processor::submit::jobs::Filter;
-use wedding_photo_processor::submit::{Submitter, dry_run, view};
+use wedding_photo_processor::submit::{Submitter, dry_run, preview, view};
 
-use crate::args::{Args, Command, JobArgs, ListArgs, RetryArgs, SubmitArgs};
+use crate::args::{
+    Args, Command, DeliverArgs, JobArgs, ListArgs, PreviewArgs, RetryArgs, SubmitArgs,
+};
 use crate::progress_bar::Bar;
 
 /// How often a job that is waited for is looked at.
@@ -45,6 +47,7 @@ impl Context {
             bucket: Arc::new(bucket),
             queue,
             compute,
+            public_base_url: self.settings.deliver_options().public_base_url,
             max_containers: self.settings.batch.max_containers,
             clock: clock::system,
         })
@@ -59,6 +62,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
         Some(Command::Cancel(args)) => cancel(&args, context).await,
         Some(Command::List(args)) => list(args, context).await,
         Some(Command::Retry(args)) => retry(args, context).await,
+        Some(Command::Deliver(args)) => deliver(&args, context).await,
+        Some(Command::PreviewEmail(args)) => preview_email(&args, context).await,
         Some(Command::Completions(args)) => {
             completions(args.shell);
             Ok(ExitCode::Done)
@@ -188,6 +193,30 @@ async fn retry(args: RetryArgs, context: &Context) -> Result<ExitCode, Failure> 
     };
     let job = service.find(&job).await?;
     output::json(&service.retry(&job, &rules).await?)?;
+    Ok(ExitCode::Done)
+}
+
+async fn deliver(args: &DeliverArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let service = context.service().await?;
+    let job = service.find(&args.job).await?;
+    output::json(&service.deliver(&job).await?)?;
+    Ok(ExitCode::Done)
+}
+
+async fn preview_email(args: &PreviewArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let bytes = args.manifest.read(&context.cancel).await?;
+    let mut defaults = args.manifest.defaults();
+    let fallback = || "event".to_owned();
+    defaults.fallback_event_id.get_or_insert_with(fallback);
+    let manifest = Manifest::parse(&bytes, &defaults, &context.settings.source_rules())?;
+    let letter = preview::letter(&manifest, args.locale.as_deref(), clock::system());
+    let text = if args.text { letter.text } else { letter.html };
+    match &args.output {
+        None => output::data(text.trim_end())?,
+        Some(path) => std::fs::write(path, text).map_err(|error| {
+            Failure::usage(format!("cannot write `{}`: {error}", path.display()))
+        })?,
+    }
     Ok(ExitCode::Done)
 }
 

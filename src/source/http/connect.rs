@@ -28,13 +28,13 @@ const READ_AHEAD_BYTES: usize = 128 * 1024;
 
 /// Connects to what a URL names, if its address may be connected to.
 #[derive(Clone, Debug)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     inner: HttpsConnector<GuardedConnector>,
     timeout: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(allow_private: bool, timeout: Duration) -> Result<Self, TlsError> {
+    pub(crate) fn new(allow_private: bool, timeout: Duration) -> Result<Self, TlsError> {
         let mut http = HttpConnector::new_with_resolver(GuardedResolver { allow_private });
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -109,7 +109,7 @@ impl Service<Uri> for GuardedConnector {
 
 /// A connection that is read in larger steps than TLS records.
 #[derive(Debug)]
-pub(super) struct ReadAhead(BufReader<TcpStream>);
+pub(crate) struct ReadAhead(BufReader<TcpStream>);
 
 impl AsyncRead for ReadAhead {
     fn poll_read(

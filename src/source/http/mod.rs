@@ -24,7 +24,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use self::answer::Answer;
-use self::connect::Connector;
+pub(crate) use self::connect::Connector;
+pub use self::guard::AddressRefused;
 use super::{
     Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Transient, Validators, Want,
 };

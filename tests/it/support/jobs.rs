@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use wedding_photo_processor::bucket::memory::MemoryBucket;
 use wedding_photo_processor::bucket::{Bucket, BucketError, Condition, Object, Version};
 use wedding_photo_processor::compute::memory::MemoryCompute;
+use wedding_photo_processor::deliver::DeliverOptions;
+use wedding_photo_processor::deliver::memory::MemoryCourier;
 use wedding_photo_processor::job::{JobKey, Owner, State};
 use wedding_photo_processor::manifest::{Defaults, Given, Manifest, Photo, SourceRules};
 use wedding_photo_processor::processor::{self, DrainError, Drained, WorkOptions, Worker};
@@ -98,6 +100,8 @@ pub(crate) struct World {
     pub(crate) compute: MemoryCompute,
     pub(crate) archives: MemorySink,
     pub(crate) photos: Arc<Gated>,
+    pub(crate) courier: MemoryCourier,
+    pub(crate) deliver: DeliverOptions,
 }
 
 /// Photos in memory, which can be held back.
@@ -165,6 +169,8 @@ impl World {
                 photos,
                 gate: watch::Sender::new(Gate::Open),
             }),
+            courier: MemoryCourier::default(),
+            deliver: DeliverOptions::default(),
         }
     }
 
@@ -179,6 +185,7 @@ impl World {
             queue: self.queue.clone(),
             compute: self.compute.clone(),
             archives: self.archives.clone(),
+            public_base_url: None,
             max_containers: 3,
             clock,
         }
@@ -196,6 +203,7 @@ impl World {
             queue: self.queue.clone(),
             archives: self.archives.clone(),
             source: Arc::clone(&self.photos),
+            courier: Arc::new(self.courier.clone()),
             owner: Owner {
                 id: name.to_owned(),
                 batch_job_id: Some(format!("batch-{name}")),
@@ -209,6 +217,7 @@ impl World {
                 retry_delay: Duration::from_secs(15),
                 engine: options(),
                 rules: SourceRules::anything(),
+                deliver: self.deliver.clone(),
             },
             clock,
             metrics: |_| {},

@@ -3,6 +3,7 @@
 pub(crate) mod cloud;
 pub(crate) mod google;
 pub(crate) mod jobs;
+pub(crate) mod mail;
 pub(crate) mod metadata;
 pub(crate) mod origin;
 pub(crate) mod r2;

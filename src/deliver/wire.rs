@@ -1,0 +1,369 @@
+//! The real courier: e-mail by SMTP (RFC 5321, by `lettre`), webhooks by HTTPS.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::{Request, StatusCode, header};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
+use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use percent_encoding::percent_decode_str;
+use tokio::time::timeout;
+use url::Url;
+
+use super::webhook::Signer;
+use super::{Call, Courier, Mail, Notice, Undelivered};
+use crate::clock::Clock;
+use crate::source::http::{AddressRefused, Connector};
+use crate::tls::TlsError;
+
+/// How long a mail server may take over one step, and over all of them.
+const SMTP_STEP: Duration = Duration::from_secs(15);
+const SMTP_ALL: Duration = Duration::from_secs(40);
+/// How long a receiver of webhooks may take to begin its answer. That is all that is read of it.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to connect to one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const USER_AGENT: &str = concat!("wedding-photo-processor/", env!("CARGO_PKG_VERSION"));
+
+/// How notices are handed over.
+#[derive(Debug, Clone, Default)]
+pub struct WireOptions {
+    /// The mail server and who sends; without it, nobody gets an e-mail.
+    pub mail: Option<MailOptions>,
+    /// The secret that webhooks are signed with; without it, none is called.
+    pub webhook_secret: Option<SecretText>,
+    /// Whether webhooks may be on loopback and private addresses.
+    pub allow_private: bool,
+}
+
+/// How e-mail is sent.
+#[derive(Debug, Clone)]
+pub struct MailOptions {
+    /// `smtps://user:password@host` (TLS), `smtp://user:password@host` (STARTTLS), or
+    /// `smtp://host?tls=none`.
+    pub smtp_url: SecretText,
+    /// The sender, such as `Photos <photos@example.com>`.
+    pub from: String,
+    /// Where answers go.
+    pub reply_to: Option<String>,
+}
+
+/// A text that is not shown.
+#[derive(Clone)]
+pub struct SecretText(pub String);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Why there is no courier. It shows no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// A setting is not what it should be.
+    #[error("setting `{key}` cannot be used; give {wanted}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// SMTP and HTTPS.
+pub struct Wire {
+    mail: Option<Mailer>,
+    signer: Option<Signer>,
+    client: Client<Connector, Full<bytes::Bytes>>,
+    clock: Clock,
+}
+
+struct Mailer {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    reply_to: Option<Mailbox>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire")
+            .field("mail", &self.mail.is_some())
+            .field("signer", &self.signer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    /// Makes ready; nothing is sent yet.
+    ///
+    /// # Errors
+    /// If a setting is not what it should be.
+    pub fn new(options: &WireOptions, clock: Clock) -> Result<Self, WireError> {
+        let signer = options.webhook_secret.as_ref().map(|secret| {
+            Signer::new(&secret.0).ok_or(WireError::Setting {
+                key: "deliver.webhook_secret",
+                wanted: "`whsec_` and 24 to 64 random bytes in base64 (`WEBHOOK_SECRET`)",
+            })
+        });
+        let connector = Connector::new(options.allow_private, CONNECT_TIMEOUT)?;
+        Ok(Self {
+            mail: options.mail.as_ref().map(Mailer::new).transpose()?,
+            signer: signer.transpose()?,
+            client: Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                // Minutes pass between two calls.
+                .pool_max_idle_per_host(0)
+                .build(connector),
+            clock,
+        })
+    }
+
+    async fn mail(&self, mail: &Mail) -> Result<(), Undelivered> {
+        let Some(mailer) = &self.mail else {
+            return Err(Undelivered::for_good(
+                "no e-mail can be sent: `SMTP_URL` and `MAIL_FROM` are not set",
+            ));
+        };
+        mailer.send(mail).await
+    }
+
+    async fn call(&self, call: &Call) -> Result<(), Undelivered> {
+        let Some(signer) = &self.signer else {
+            return Err(Undelivered::for_good(
+                "it cannot be signed: `WEBHOOK_SECRET` is not set",
+            ));
+        };
+        let now = (self.clock)();
+        let signature = signer
+            .sign(&call.id, now, &call.body)
+            .ok_or_else(|| Undelivered::for_good("it cannot be signed"))?;
+        let request = Request::post(&call.url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, USER_AGENT)
+            .header("webhook-id", &call.id)
+            .header("webhook-timestamp", now.as_second())
+            .header("webhook-signature", signature)
+            .body(Full::from(call.body.clone()))
+            .map_err(|_| Undelivered::for_good("its address is none"))?;
+        let answer = timeout(CALL_TIMEOUT, self.client.request(request)).await;
+        let status = match answer {
+            Err(_) => {
+                let seconds = CALL_TIMEOUT.as_secs();
+                return Err(Undelivered::for_now(format!(
+                    "no answer within {seconds} s"
+                )));
+            }
+            Ok(Err(error)) => return Err(unreachable(&error)),
+            // Whatever else it has to say is dropped with the connection.
+            Ok(Ok(answer)) => answer.status(),
+        };
+        match status {
+            status if status.is_success() => Ok(()),
+            // "The receiver wants no more" (Standard Webhooks).
+            StatusCode::GONE => Err(Undelivered::for_good("it answered 410 Gone")),
+            status if status.is_redirection() => Err(Undelivered::for_good(format!(
+                "it answered {status}, and webhooks follow no redirects"
+            ))),
+            status => Err(Undelivered::for_now(format!("it answered {status}"))),
+        }
+    }
+}
+
+/// A receiver that could not be reached.
+fn unreachable(error: &hyper_util::client::legacy::Error) -> Undelivered {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut last = String::new();
+    while let Some(error) = cause {
+        if error.is::<AddressRefused>() {
+            return Undelivered::for_good("its address is not on the public internet");
+        }
+        last = error.to_string();
+        cause = error.source();
+    }
+    Undelivered::for_now(format!("it cannot be reached: {last}"))
+}
+
+impl Courier for Wire {
+    fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Result<(), Undelivered>> {
+        match notice {
+            Notice::Mail(mail) => self.mail(mail).boxed(),
+            Notice::Call(call) => self.call(call).boxed(),
+        }
+    }
+}
+
+impl Mailer {
+    fn new(options: &MailOptions) -> Result<Self, WireError> {
+        let mailbox = |key, text: &str| {
+            text.parse::<Mailbox>().map_err(|_| WireError::Setting {
+                key,
+                wanted: "an address such as `Photos <photos@example.com>`",
+            })
+        };
+        let reply_to = options.reply_to.as_ref();
+        Ok(Self {
+            transport: transport(&options.smtp_url.0)?,
+            from: mailbox("deliver.mail_from", &options.from)?,
+            reply_to: reply_to
+                .map(|address| mailbox("deliver.reply_to", address))
+                .transpose()?,
+        })
+    }
+
+    fn message(&self, mail: &Mail) -> Result<Message, Box<dyn std::error::Error>> {
+        let domain = self.from.email.domain();
+        let mut message = Message::builder()
+            .from(self.from.clone())
+            .to(mail.to.parse()?)
+            .subject(&mail.letter.subject)
+            .message_id(Some(format!("<{}@{domain}>", mail.id)));
+        if let Some(reply_to) = &self.reply_to {
+            message = message.reply_to(reply_to.clone());
+        }
+        // So that holiday notices stay away (RFC 3834).
+        let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
+        let message = message.raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()));
+        let Mail { letter, .. } = mail;
+        let body = MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone());
+        Ok(message.multipart(body)?)
+    }
+
+    async fn send(&self, mail: &Mail) -> Result<(), Undelivered> {
+        let message = self
+            .message(mail)
+            .map_err(|error| Undelivered::for_good(format!("no e-mail can be made: {error}")))?;
+        match timeout(SMTP_ALL, self.transport.send(message)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(refused(&error, &mail.to)),
+            Err(_) => {
+                let seconds = SMTP_ALL.as_secs();
+                Err(Undelivered::for_now(format!(
+                    "the mail server took longer than {seconds} s"
+                )))
+            }
+        }
+    }
+}
+
+/// What a mail server's answer means (RFC 5321, 4.2.1).
+fn refused(error: &lettre::transport::smtp::Error, to: &str) -> Undelivered {
+    // Servers like to repeat the address, which is not to be in the state.
+    let said = error.to_string().replace(to, "…");
+    let code = error.status().map(u16::from);
+    match code {
+        // RFC 4954, 6.
+        Some(530 | 534 | 535 | 538) => Undelivered::for_now(format!(
+            "the mail server does not accept the user and password in `SMTP_URL`: {said}"
+        )),
+        Some(500..) => Undelivered::for_good(format!("the mail server refused it: {said}")),
+        Some(_) => Undelivered::for_now(format!("the mail server refused it for now: {said}")),
+        None if error.is_client() => Undelivered::for_good(format!("it cannot be sent: {said}")),
+        None => Undelivered::for_now(format!("the mail server cannot be used: {said}")),
+    }
+}
+
+fn transport(smtp_url: &str) -> Result<AsyncSmtpTransport<Tokio1Executor>, WireError> {
+    let wrong = || WireError::Setting {
+        key: "deliver.smtp_url",
+        wanted: "`smtps://user:password@host` (TLS), `smtp://user:password@host` (STARTTLS), or, for a \
+                 relay on a private network, `smtp://host?tls=none` (`SMTP_URL`)",
+    };
+    let url = Url::parse(smtp_url).map_err(|_| wrong())?;
+    let host = url.host_str().ok_or_else(wrong)?.to_owned();
+    let mode = url.query_pairs().find(|(key, _)| key == "tls");
+    let mode = mode.as_ref().map(|(_, mode)| mode.as_ref());
+    let (port, tls) = match (url.scheme(), mode) {
+        ("smtps", None) => (465, Tls::Wrapper(parameters(&host)?)),
+        ("smtp", None | Some("required")) => (587, Tls::Required(parameters(&host)?)),
+        ("smtp", Some("none")) => (25, Tls::None),
+        _ => return Err(wrong()),
+    };
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+        .port(url.port().unwrap_or(port))
+        .tls(tls)
+        .timeout(Some(SMTP_STEP));
+    if let Some(password) = url.password() {
+        let credentials = Credentials::new(decode(url.username()), decode(password));
+        transport = transport.credentials(credentials);
+    }
+    Ok(transport.build())
+}
+
+/// Trusts the same authorities as everything else ([`crate::tls`]).
+fn parameters(host: &str) -> Result<TlsParameters, WireError> {
+    let failed = |_| WireError::Setting {
+        key: "deliver.smtp_url",
+        wanted: "the name of a mail server",
+    };
+    let mut builder =
+        TlsParameters::builder(host.to_owned()).certificate_store(CertificateStore::WebpkiRoots);
+    for certificate in crate::tls::native_certificates()? {
+        if let Ok(certificate) = Certificate::from_der(certificate) {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build_rustls().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(smtp_url: &str, from: &str) -> WireOptions {
+        WireOptions {
+            mail: Some(MailOptions {
+                smtp_url: SecretText(smtp_url.to_owned()),
+                from: from.to_owned(),
+                reply_to: None,
+            }),
+            ..WireOptions::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn settings_that_cannot_be_used_are_named_without_the_password() {
+        let clock = crate::clock::system;
+        let mut told = Vec::new();
+        for (url, from) in [
+            ("hunter2", "a@b.example"),
+            ("http://user:hunter2@host", "a@b.example"),
+            ("smtp://user:hunter2@host?tls=maybe", "a@b.example"),
+            ("smtps://user:hunter2@host", "nobody"),
+        ] {
+            told.push(
+                Wire::new(&options(url, from), clock)
+                    .unwrap_err()
+                    .to_string(),
+            );
+        }
+        let secret = WireOptions {
+            webhook_secret: Some(SecretText("hunter2".to_owned())),
+            ..WireOptions::default()
+        };
+        told.push(Wire::new(&secret, clock).unwrap_err().to_string());
+        let told = told.join("\n");
+        assert!(!told.contains("hunter2") && !format!("{secret:?}").contains("hunter2"));
+        insta::assert_snapshot!(told);
+        for url in [
+            "smtp://host",
+            "smtps://u%40x:p@host:1465",
+            "smtp://127.0.0.1:25?tls=none",
+        ] {
+            assert!(Wire::new(&options(url, "Photos <a@b.example>"), clock).is_ok());
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Telling those who want to know, once a job has ended; and how far it is, while it goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::work::{backoff, forget, hide};
+use super::{Ended, Finished, Worker};
+use crate::bucket::{Bucket, BucketError, Condition};
+use crate::chain;
+use crate::deliver::{Call, Notice, has_ended, webhook};
+use crate::engine::Progress;
+use crate::job::{JobKey, State, StateDelivery, Status};
+use crate::queue::{Delivery, Queue};
+use crate::sink::ArchiveStore;
+use crate::source::PhotoSource;
+
+/// How long one round of telling may take at most; and not longer than three quarters of the time that a
+/// message stays hidden.
+const ROUND_WITHIN: Duration = Duration::from_secs(45);
+/// How often a state is written that somebody else writes, too.
+const MAX_CONFLICTS: u32 = 5;
+/// How often webhooks are told how far a job is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// Whether anyone wants to know how a job ends.
+pub(super) async fn is_awaited<B, Q, A, S>(worker: &Worker<B, Q, A, S>, job: &JobKey) -> bool
+where
+    B: Bucket,
+    A: ArchiveStore,
+{
+    match worker.bucket.list(&job.subscribers()).await {
+        Ok(keys) => !keys.is_empty(),
+        // The round that follows finds out.
+        Err(_) => true,
+    }
+}
+
+/// Tells of a job that has ended whatever is to be told now, records that, and deals with the message:
+/// it is gone when there is nobody left to tell.
+pub(super) async fn tell<B, Q, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    delivery: Delivery,
+    job: &JobKey,
+    finished: Finished,
+    cancel: &CancellationToken,
+) -> Ended
+where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    // A fresh start for the round.
+    hide(worker, &delivery, worker.options.visibility_timeout).await;
+    let hidden = worker.options.visibility_timeout;
+    let limit = ROUND_WITHIN.min(hidden * 3 / 4);
+    let told = timeout(limit, tell_once(worker, job, cancel)).await;
+    let attempts = match told {
+        Ok(Ok(None)) => {
+            forget(worker, &delivery).await;
+            return finished.into();
+        }
+        Ok(Ok(Some(attempts))) => attempts,
+        Ok(Err(error)) => {
+            tracing::warn!("nobody could be told: {}", chain(&*error));
+            1
+        }
+        Err(_) => {
+            tracing::warn!("telling took too long; going on later");
+            1
+        }
+    };
+    let pause = if cancel.is_cancelled() {
+        Duration::ZERO
+    } else {
+        backoff(worker.options.retry_delay, attempts)
+    };
+    hide(worker, &delivery, pause).await;
+    Ended {
+        finished,
+        put_off: Some((delivery, pause)),
+    }
+}
+
+/// One round. `None` when nobody is left; else the most attempts that anyone waiting has seen.
+async fn tell_once<B, Q, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    job: &JobKey,
+    cancel: &CancellationToken,
+) -> Result<Option<u32>, Box<dyn std::error::Error + Send + Sync>>
+where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    let key = job.state();
+    let mut round = None;
+    for _ in 0..MAX_CONFLICTS {
+        let Some(object) = worker.bucket.get(&key).await? else {
+            return Ok(None);
+        };
+        let mut state = State::from_json(&object.bytes)?;
+        if !has_ended(state.status) {
+            // It is done again, and told of then.
+            return Ok(None);
+        }
+        if round.is_none() {
+            round = Some(worker.deliverer().round(&state, cancel).await?);
+        }
+        let told = round.clone().unwrap_or_default();
+        let waiting = (told.delivery.waiting > 0).then_some(told.attempts.max(1));
+        let anything = told.delivery != StateDelivery::default();
+        let news = anything && state.delivery.as_ref() != Some(&told.delivery);
+        if !news && state.status != Status::Delivering {
+            return Ok(waiting);
+        }
+        if anything {
+            state.delivery = Some(told.delivery);
+        }
+        if state.status == Status::Delivering {
+            state.status = Status::Done;
+        }
+        state.updated_at = (worker.clock)();
+        let json = Bytes::from(state.to_json());
+        match worker
+            .bucket
+            .put(&key, json, Condition::Unchanged(object.version))
+            .await
+        {
+            Ok(_) => return Ok(waiting),
+            Err(BucketError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err("the state is changed by somebody else all the time".into())
+}
+
+/// Tells webhooks how far a job is, until this is dropped. Nobody waits for them.
+pub(super) fn tell_progress<B, Q, A, S>(
+    worker: &Arc<Worker<B, Q, A, S>>,
+    job: JobKey,
+    progress: Arc<Progress>,
+) -> AbortOnDropHandle<()>
+where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    let worker = Arc::clone(worker);
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut tick = interval(PROGRESS_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick is at once, when there is nothing to tell.
+        tick.tick().await;
+        let mut number = 0_u32;
+        loop {
+            tick.tick().await;
+            let subscribers = worker
+                .deliverer()
+                .subscribers(&job)
+                .await
+                .unwrap_or_default();
+            let urls: Vec<String> = (subscribers.into_iter())
+                .filter_map(|(_, subscriber)| subscriber.webhook)
+                .collect();
+            let body = webhook::progress(&job, &progress, (worker.clock)()).to_string();
+            number += 1;
+            let calls = urls.into_iter().enumerate().map(|(index, url)| {
+                let id = format!("msg_{}_{number}_{index}", crate::clock::new_secret());
+                let body = body.clone();
+                let courier = &worker.courier;
+                async move {
+                    let call = Notice::Call(Call { id, url, body });
+                    if let Err(problem) = courier.deliver(&call).await {
+                        tracing::debug!("a webhook was not told how far it is: {problem}");
+                    }
+                }
+            });
+            join_all(calls).await;
+        }
+    }))
+}

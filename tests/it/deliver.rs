@@ -1,0 +1,357 @@
+//! Telling those who want to know: once each, whatever happens to containers and receivers.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use wedding_photo_processor::bucket::Bucket as _;
+use wedding_photo_processor::deliver::memory::Mood;
+use wedding_photo_processor::deliver::{ATTEMPTS, Notice, Undelivered};
+use wedding_photo_processor::job::{JobKey, Message, Status};
+use wedding_photo_processor::queue::Queue as _;
+use wedding_photo_processor::sink::ArchiveStore as _;
+use wedding_photo_processor::submit::SubmitError;
+
+use crate::support::jobs::{Gate, World, event};
+
+/// The event of three photos, with somebody to be told.
+fn awaited(notify: &Value) -> Value {
+    let mut manifest = event("event", 3);
+    manifest["title"] = json!("Smith & Jones");
+    manifest["notify"] = notify.clone();
+    manifest
+}
+
+fn couple() -> Value {
+    awaited(&json!({"email": ["anna@example.com", "ben@example.com"]}))
+}
+
+fn hooked() -> Value {
+    awaited(&json!({"webhook": "https://hooks.example/x?key=s3cret"}))
+}
+
+/// What was handed over: who got what.
+fn told(world: &World) -> Vec<String> {
+    let mut told: Vec<String> = (world.courier.delivered().into_iter())
+        .map(|notice| match notice {
+            Notice::Mail(mail) => format!("{}: {}", mail.to, mail.letter.subject),
+            Notice::Call(call) => {
+                let body: Value = serde_json::from_str(&call.body).unwrap();
+                format!("{}: {}", call.url, body["type"].as_str().unwrap())
+            }
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+/// The ids of what was handed over, each once.
+fn ids(world: &World) -> Vec<String> {
+    let mut ids: Vec<String> = (world.courier.delivered().into_iter())
+        .map(|notice| match notice {
+            Notice::Mail(mail) => mail.id,
+            Notice::Call(call) => call.id,
+        })
+        .collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+async fn is_empty(world: &World, job: &JobKey) -> bool {
+    let state = world.state(job).await;
+    let depth = world.queue.depth().await;
+    state.status.is_final() && depth.unwrap().total() == 0
+}
+
+const READY: &str = "Your photos are ready: Smith & Jones";
+
+#[tokio::test(start_paused = true)]
+async fn everyone_is_told_once() {
+    let world = World::new();
+    let job = world.submit(&couple()).await.job;
+    assert_eq!(world.submit(&hooked()).await.job, job);
+    world.drain("c1").await.unwrap();
+    let expected = [
+        format!("anna@example.com: {READY}"),
+        format!("ben@example.com: {READY}"),
+        "https://hooks.example/x?key=s3cret: job.completed".to_owned(),
+    ];
+    assert_eq!(told(&world), expected);
+    assert_eq!(ids(&world).len(), 3);
+    let state = world.state(&job).await;
+    assert_eq!(state.status, Status::Done);
+    let delivery = state.delivery.unwrap();
+    assert_eq!(
+        (
+            delivery.mails,
+            delivery.calls,
+            delivery.waiting,
+            delivery.failed
+        ),
+        (2, 1, 0, 0)
+    );
+    assert!(is_empty(&world, &job).await);
+
+    // Messages come twice, and so do callers.
+    let body = Message::new(job.clone()).to_body();
+    world.queue.send(&body).await.unwrap();
+    world.submit(&couple()).await;
+    world.drain("c2").await.unwrap();
+    assert_eq!(told(&world), expected);
+    assert!(is_empty(&world, &job).await);
+    let kept = world.bucket.get(&job.state()).await.unwrap().unwrap();
+    let kept = String::from_utf8(kept.bytes.to_vec()).unwrap();
+    assert!(!kept.contains("anna") && !kept.contains("s3cret"), "{kept}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mail_has_links_to_the_archives_and_names_what_is_missing() {
+    let world = World::new();
+    let mut manifest = couple();
+    let gone = json!({"url": "https://photos.example/gone.jpg", "name": "Ceremony/kiss.jpg"});
+    manifest["photos"].as_array_mut().unwrap().push(gone);
+    let job = world.submit(&manifest).await.job;
+    world.drain("c1").await.unwrap();
+    let state = world.state(&job).await;
+    let link = world
+        .archives
+        .link(&state.archives[0].key, Duration::from_hours(168))
+        .await;
+    let Notice::Mail(mail) = world.courier.delivered().remove(0) else {
+        panic!()
+    };
+    assert!(
+        mail.letter.text.contains(&link.unwrap()),
+        "{}",
+        mail.letter.text
+    );
+    assert!(
+        mail.letter.text.contains("kiss.jpg"),
+        "{}",
+        mail.letter.text
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_handed_over_now_is_later_without_another_transfer() {
+    let world = World::new();
+    for _ in 0..3 {
+        world
+            .courier
+            .fail_next(Undelivered::for_now("the mail server is out of order"));
+    }
+    let job = world.submit(&couple()).await.job;
+    let (_, container) = world.start("c1");
+    sleep(Duration::from_secs(10)).await;
+    let state = world.state(&job).await;
+    // The archives are there all the while.
+    assert_eq!((state.status, state.archives.len()), (Status::Done, 1));
+    let delivery = state.delivery.unwrap();
+    assert_eq!((delivery.mails, delivery.waiting), (0, 2));
+    assert_eq!(
+        delivery.problems,
+        [
+            "recipient 1 of 2: the mail server is out of order",
+            "recipient 2 of 2: the mail server is out of order"
+        ]
+    );
+    container.await.unwrap().unwrap();
+    let state = world.state(&job).await;
+    assert_eq!((state.attempt_count, world.archives.names().len()), (1, 1));
+    assert_eq!(state.delivery.unwrap().mails, 2);
+    assert_eq!(told(&world).len(), 2);
+    assert!(is_empty(&world, &job).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_good_or_too_often_is_given_up() {
+    let world = World::new();
+    world
+        .courier
+        .fail_next(Undelivered::for_good("there is no such recipient"));
+    for _ in 0..ATTEMPTS {
+        world.courier.fail_next(Undelivered::for_now("try later"));
+    }
+    let job = world.submit(&couple()).await.job;
+    world.drain("c1").await.unwrap();
+    let state = world.state(&job).await;
+    assert_eq!(state.status, Status::Done);
+    let delivery = state.delivery.unwrap();
+    assert_eq!(
+        (delivery.mails, delivery.waiting, delivery.failed),
+        (0, 0, 2)
+    );
+    assert!(is_empty(&world, &job).await);
+    assert!(
+        world
+            .archives
+            .length(&state.archives[0].key)
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_dies_while_telling_is_followed_by_one_that_goes_on() {
+    let world = World::new();
+    world.courier.set(Mood::HangsBefore);
+    let job = world.submit(&couple()).await.job;
+    let (_, container) = world.start("c1");
+    while world.state(&job).await.status != Status::Delivering {
+        sleep(Duration::from_millis(10)).await;
+    }
+    container.abort();
+    let _ = container.await;
+    world.courier.set(Mood::Good);
+    let archives = world.archives.names();
+    world.drain("c2").await.unwrap();
+    let state = world.state(&job).await;
+    assert_eq!((state.status, state.attempt_count), (Status::Done, 1));
+    assert_eq!(world.archives.names(), archives);
+    assert_eq!((told(&world).len(), ids(&world).len()), (2, 2));
+    assert!(is_empty(&world, &job).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_was_accepted_but_not_recorded_is_told_again_and_under_the_same_id() {
+    let world = World::new();
+    world.courier.set(Mood::HangsAfter);
+    let manifest = awaited(&json!({"email": ["anna@example.com"]}));
+    let job = world.submit(&manifest).await.job;
+    let (_, container) = world.start("c1");
+    while told(&world).is_empty() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    container.abort();
+    let _ = container.await;
+    world.courier.set(Mood::Good);
+    world.drain("c2").await.unwrap();
+    assert_eq!((told(&world).len(), ids(&world).len()), (2, 1));
+    assert!(is_empty(&world, &job).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_containers_tell_nobody_twice() {
+    let world = World::new();
+    let many: Vec<String> = (0..30).map(|n| format!("guest{n}@example.com")).collect();
+    let job = world.submit(&awaited(&json!({"email": many}))).await.job;
+    let body = Message::new(job.clone()).to_body();
+    for _ in 0..3 {
+        world.queue.send(&body).await.unwrap();
+    }
+    let containers = ["c1", "c2", "c3"].map(|name| world.start(name).1);
+    for container in containers {
+        container.await.unwrap().unwrap();
+    }
+    assert_eq!((told(&world).len(), ids(&world).len()), (30, 30));
+    assert_eq!(world.state(&job).await.delivery.unwrap().mails, 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_late_is_told_and_links_can_be_renewed() {
+    let world = World::new();
+    let job = world.submit(&event("event", 3)).await.job;
+    world.drain("c1").await.unwrap();
+    world.compute.end_all();
+    assert_eq!(told(&world).len(), 0);
+    let submitter = world.submitter();
+    assert!(matches!(
+        submitter.deliver(&job).await,
+        Err(SubmitError::Nobody(_))
+    ));
+
+    let late = world.submit(&couple()).await;
+    assert!(late.already_done && late.batch_job_id.is_some());
+    world.drain("c2").await.unwrap();
+    assert_eq!(told(&world).len(), 2);
+    world.submit(&couple()).await;
+    world.drain("c3").await.unwrap();
+    assert_eq!(told(&world).len(), 2);
+
+    submitter.deliver(&job).await.unwrap();
+    world.drain("c4").await.unwrap();
+    assert_eq!((told(&world).len(), ids(&world).len()), (4, 4));
+    let state = world.state(&job).await;
+    assert_eq!((state.round, state.attempt_count), (1, 1));
+    assert_eq!(state.delivery.unwrap().mails, 2);
+
+    world.archives.remove(&state.archives[0].key).await.unwrap();
+    assert!(matches!(
+        submitter.deliver(&job).await,
+        Err(SubmitError::ArchivesGone(_))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_others_are_told_is_told_too() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let job = world.submit(&event("event", 3)).await.job;
+    let (_, container) = world.start("c1");
+    sleep(Duration::from_secs(5)).await;
+    assert!(world.submit(&couple()).await.joined);
+    world.set_gate(Gate::Open);
+    container.await.unwrap().unwrap();
+    assert_eq!(told(&world).len(), 2);
+    assert!(is_empty(&world, &job).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_failure_the_operator_is_told_and_whoever_asked_for_it() {
+    let mut world = World::new();
+    world.deliver.alert_to = vec!["ops@example.com".to_owned()];
+    world.set_gate(Gate::Broken);
+    let job = world.submit(&couple()).await.job;
+    world.submit(&hooked()).await;
+    let kind = json!({"email": ["carl@example.com"], "tell_about_failure": true, "locale": "de"});
+    world.submit(&awaited(&kind)).await;
+    world.drain("c1").await.unwrap();
+    assert_eq!(world.state(&job).await.status, Status::Failed);
+    let told = told(&world);
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(told[0].starts_with("carl@example.com: "), "{told:#?}");
+    assert_eq!(told[1], "https://hooks.example/x?key=s3cret: job.failed");
+    assert_eq!(told[2], "ops@example.com: Job failed: Smith & Jones");
+    // Somebody will look at it there.
+    assert_eq!(world.dead_letters().await.len(), 1);
+
+    // Done after all, and everyone hears of that.
+    world.set_gate(Gate::Open);
+    let (manifest, given) = crate::support::jobs::parse(&couple());
+    world
+        .submitter()
+        .submit(&manifest, &given, true)
+        .await
+        .unwrap();
+    world.drain("c2").await.unwrap();
+    assert_eq!(world.state(&job).await.delivery.unwrap().mails, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn webhooks_hear_how_far_a_long_job_is() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    world.submit(&hooked()).await;
+    let (_, container) = world.start("c1");
+    sleep(Duration::from_secs(35)).await;
+    let progress = "https://hooks.example/x?key=s3cret: job.progress";
+    assert_eq!(told(&world), [progress; 3]);
+    world.set_gate(Gate::Open);
+    container.await.unwrap().unwrap();
+    assert_eq!(told(&world).len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_hangs_holds_up_no_other_job() {
+    let world = World::new();
+    world.courier.set(Mood::HangsBefore);
+    world.submit(&hooked()).await;
+    let other = world.submit(&event("other", 2)).await.job;
+    let (_, container) = world.start("c1");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.state(&other).await.status, Status::Done);
+    world.courier.set(Mood::Good);
+    container.await.unwrap().unwrap();
+}
