@@ -3,10 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
+use tokio::time::sleep;
 
 use super::{Courier, Notice, Undelivered};
+
+/// How long a receiver that hangs is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps notices, and fails when it is told to. Clones share what is kept.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +33,7 @@ pub enum Mood {
     /// They are handed over.
     #[default]
     Good,
-    /// Nothing happens.
+    /// Nothing happens, and after a while they are given up.
     HangsBefore,
     /// They are handed over, but nobody hears that they were: as if the container were killed in
     /// between.
@@ -66,7 +72,11 @@ impl Courier for MemoryCourier {
         }
         match inner.mood {
             Mood::Good => ready(Ok(())).boxed(),
-            Mood::HangsBefore | Mood::HangsAfter => std::future::pending().boxed(),
+            Mood::HangsBefore | Mood::HangsAfter => async {
+                sleep(PATIENCE).await;
+                Err(Undelivered::for_now("no answer"))
+            }
+            .boxed(),
         }
     }
 }

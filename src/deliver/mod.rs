@@ -21,6 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::notices::{Due, due};
@@ -177,6 +178,20 @@ pub struct Round {
     pub attempts: u32,
 }
 
+impl Round {
+    /// Nobody could be told anything.
+    pub fn failed(why: &str) -> Self {
+        Self {
+            delivery: StateDelivery {
+                waiting: 1,
+                problems: vec![why.to_owned()],
+                ..StateDelivery::default()
+            },
+            attempts: 1,
+        }
+    }
+}
+
 impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
     /// Who wants to know how a job ends, each with the name that tells one from the other.
     ///
@@ -202,22 +217,24 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
         Ok(found)
     }
 
-    /// Hands over what is due of a job that has ended. What cannot be handed over now waits for the
-    /// next round.
+    /// Hands over what is due of a job that has ended; begins with nothing more after `until`. What is not
+    /// handed over now waits for the next round.
     ///
     /// # Errors
     /// If subscribers or links cannot be had; then nobody was told anything.
     pub async fn round(
         &self,
         state: &State,
+        until: Instant,
         cancel: &CancellationToken,
     ) -> Result<Round, DeliverError> {
-        let subscribers = self.subscribers(&state.job).await?;
+        let mut subscribers = self.subscribers(&state.job).await?;
+        subscribers.retain(|(_, subscriber)| subscriber.asked_in >= state.told_from);
         let due = due(self, state, &subscribers).await?;
         let outcomes: Vec<(bool, Record)> = stream::iter(due)
             .map(|due| async move {
                 let is_mail = matches!(due.notice, Notice::Mail(_));
-                (is_mail, self.tell(&state.job, due, cancel).await)
+                (is_mail, self.tell(&state.job, due, until, cancel).await)
             })
             .buffer_unordered(AT_ONCE)
             .collect()
@@ -246,9 +263,15 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
     }
 
     /// Hands one notice over, unless that was done before or somebody else is about to.
-    async fn tell(&self, job: &JobKey, due: Due, cancel: &CancellationToken) -> Record {
+    async fn tell(
+        &self,
+        job: &JobKey,
+        due: Due,
+        until: Instant,
+        cancel: &CancellationToken,
+    ) -> Record {
         let key = job.delivery(&due.id);
-        match self.try_to_tell(&key, &due, cancel).await {
+        match self.try_to_tell(&key, &due, until, cancel).await {
             Ok(record) => record,
             Err(BucketError::Conflict { .. }) => Record::waiting("somebody else is telling it"),
             Err(error) => Record::waiting(crate::chain(&error)),
@@ -259,6 +282,7 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
         &self,
         key: &str,
         due: &Due,
+        until: Instant,
         cancel: &CancellationToken,
     ) -> Result<Record, BucketError> {
         let now = (self.clock)();
@@ -274,6 +298,9 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
         }
         if cancel.is_cancelled() {
             return Ok(Record::waiting("interrupted"));
+        }
+        if Instant::now() >= until {
+            return Ok(Record::waiting("others took too long"));
         }
         let claimed = known.claim(self.owner, now, CLAIM);
         let version = self.put(key, &claimed, condition).await?;

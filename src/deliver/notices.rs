@@ -116,7 +116,7 @@ impl Found<'_> {
             log_stream: owner.and_then(|owner| owner.log_stream.as_deref()),
         });
         for (index, to) in operators.iter().enumerate() {
-            let id = self.id("alert", &index.to_string());
+            let id = self.id("alert", to);
             self.mail(id, format!("operator {}", index + 1), to, letter.clone());
         }
     }
@@ -128,6 +128,10 @@ impl Found<'_> {
 
     fn mails(&mut self, name: &str, subscriber: &Subscriber, letters: &[Letter]) {
         for (index, to) in subscriber.email.iter().enumerate() {
+            let same = |other: &String| other.eq_ignore_ascii_case(to);
+            if subscriber.email[..index].iter().any(same) {
+                continue;
+            }
             for (number, letter) in letters.iter().enumerate() {
                 let id = self.id(name, &format!("mail-{index}-{number}"));
                 let whom = format!("recipient {} of {}", index + 1, subscriber.email.len());

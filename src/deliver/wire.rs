@@ -24,9 +24,9 @@ use crate::clock::Clock;
 use crate::source::http::{AddressRefused, Connector};
 use crate::tls::TlsError;
 
-/// How long a mail server may take over one step, and over all of them.
-const SMTP_STEP: Duration = Duration::from_secs(15);
-const SMTP_ALL: Duration = Duration::from_secs(40);
+/// How long it may take to connect to a mail server, and to hand over a letter in all.
+const SMTP_CONNECT: Duration = Duration::from_secs(10);
+const SMTP_ALL: Duration = Duration::from_secs(30);
 /// How long a receiver of webhooks may take to begin its answer. That is all that is read of it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it may take to connect to one.
@@ -190,6 +190,10 @@ fn unreachable(error: &hyper_util::client::legacy::Error) -> Undelivered {
         if error.is::<AddressRefused>() {
             return Undelivered::for_good("its address is not on the public internet");
         }
+        if error.is::<rustls::Error>() {
+            // Its words name the host.
+            return Undelivered::for_now("no TLS connection comes about; is its certificate good?");
+        }
         last = error.to_string();
         cause = error.source();
     }
@@ -258,10 +262,28 @@ impl Mailer {
     }
 }
 
+/// A text without an address, or the name in it, however they are written.
+fn without(text: &str, address: &str) -> String {
+    let name = address.split('@').next().unwrap_or_default();
+    let mut text = text.to_owned();
+    for secret in [address, name] {
+        // Lower-case ASCII has the same bytes in the same places.
+        let wanted = secret.to_ascii_lowercase();
+        while let Some(at) = text
+            .to_ascii_lowercase()
+            .find(&wanted)
+            .filter(|_| wanted.len() > 2)
+        {
+            text.replace_range(at..at + wanted.len(), "…");
+        }
+    }
+    text
+}
+
 /// What a mail server's answer means (RFC 5321, 4.2.1).
 fn refused(error: &lettre::transport::smtp::Error, to: &str) -> Undelivered {
     // Servers like to repeat the address, which is not to be in the state.
-    let said = error.to_string().replace(to, "…");
+    let said = without(&error.to_string(), to);
     let code = error.status().map(u16::from);
     match code {
         // RFC 4954, 6.
@@ -295,10 +317,12 @@ fn transport(smtp_url: &str) -> Result<AsyncSmtpTransport<Tokio1Executor>, WireE
     let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
         .port(url.port().unwrap_or(port))
         .tls(tls)
-        .timeout(Some(SMTP_STEP));
+        .timeout(Some(SMTP_CONNECT));
     if let Some(password) = url.password() {
         let credentials = Credentials::new(decode(url.username()), decode(password));
         transport = transport.credentials(credentials);
+    } else if !url.username().is_empty() {
+        return Err(wrong());
     }
     Ok(transport.build())
 }
@@ -334,6 +358,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn addresses_are_taken_out_however_they_are_written() {
+        assert_eq!(
+            without(
+                "<Anna.B@Example.com>: user anna.b unknown",
+                "anna.b@example.com"
+            ),
+            "<…>: user … unknown"
+        );
+        assert_eq!(without("no é such", "a@b.example"), "no é such");
+    }
+
     #[tokio::test]
     async fn settings_that_cannot_be_used_are_named_without_the_password() {
         let clock = crate::clock::system;
@@ -343,6 +379,7 @@ mod tests {
             ("http://user:hunter2@host", "a@b.example"),
             ("smtp://user:hunter2@host?tls=maybe", "a@b.example"),
             ("smtps://user:hunter2@host", "nobody"),
+            ("smtps://user@host", "a@b.example"),
         ] {
             told.push(
                 Wire::new(&options(url, from), clock)

@@ -98,6 +98,10 @@ async fn list<S: PhotoSource>(
     loop {
         let page = page(source, folder, after.as_deref(), options, progress).await?;
         for (url, probe) in page.objects {
+            // Consoles make folders visible by empty objects.
+            if url.is_folder() && probe.length == Some(0) {
+                continue;
+            }
             if let Some(photo) = folder.inside(url) {
                 let probed = compare(&photo, probe);
                 found.push((photo, probed));

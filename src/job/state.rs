@@ -70,6 +70,12 @@ pub struct State {
     /// Why it failed.
     #[serde(default)]
     pub error: Option<StateError>,
+    /// How often it was handed in again after it had ended.
+    #[serde(default)]
+    pub redone: u32,
+    /// Who is told how it ends: those who asked in this `redone`, or later.
+    #[serde(default)]
+    pub told_from: u32,
     /// How often everybody was to be told anew; part of what makes a notice the same one.
     #[serde(default)]
     pub round: u32,
@@ -278,6 +284,8 @@ impl State {
             missing_count: 0,
             missing: Vec::new(),
             error: None,
+            redone: 0,
+            told_from: 0,
             round: 0,
             delivery: None,
         }
@@ -323,8 +331,15 @@ impl State {
     }
 
     /// Puts it into the queue again, to be done from the start. Its archives stay until there are
-    /// new ones.
-    pub fn queue_again(&mut self, now: Timestamp) {
+    /// new ones. With `everybody`, all who ever asked are told how it ends; without, if it was done, only
+    /// those who ask from now on: the others have got what they asked for.
+    pub fn queue_again(&mut self, everybody: bool, now: Timestamp) {
+        self.redone += 1;
+        if everybody {
+            self.told_from = 0;
+        } else if self.status == Status::Done {
+            self.told_from = self.redone;
+        }
         self.status = Status::Queued;
         self.sent = false;
         self.queued_at = now;
@@ -499,7 +514,7 @@ mod tests {
             (15, ATTEMPTS_KEPT)
         );
         assert_eq!(state.attempts[0].number, 6);
-        state.queue_again(at(20));
+        state.queue_again(false, at(20));
         assert_eq!((state.attempt_count, state.sent), (15, false));
     }
 

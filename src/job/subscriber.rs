@@ -28,6 +28,18 @@ pub struct Subscriber {
     pub webhook: Option<String>,
     /// How long links are valid, in seconds.
     pub expires_in_seconds: u64,
+    /// For which of the state's [`redone`](super::State::redone) they asked last; no part of what tells
+    /// one subscriber from another.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub asked_in: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+fn is_first(asked_in: &u32) -> bool {
+    *asked_in == 0
 }
 
 impl std::fmt::Debug for Subscriber {
@@ -53,6 +65,7 @@ impl Subscriber {
             tell_about_failure: notify.tell_about_failure,
             webhook: notify.webhook.as_ref().map(|url| url.expose().to_string()),
             expires_in_seconds: manifest.expires_in.as_secs(),
+            asked_in: 0,
         })
     }
 
@@ -61,12 +74,19 @@ impl Subscriber {
         Duration::from_secs(self.expires_in_seconds)
     }
 
-    /// Its JSON, and a fingerprint that tells it from others: the same wishes twice are one subscriber.
-    pub fn to_json(&self) -> (Vec<u8>, String) {
-        let json = serde_json::to_vec(self).expect("texts and numbers only");
-        let hash = Sha256::digest(&json);
-        let fingerprint = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        (json, fingerprint)
+    /// Its JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers only")
+    }
+
+    /// What tells it from others: the same wishes twice are one subscriber.
+    pub fn fingerprint(&self) -> String {
+        let wishes = Self {
+            asked_in: 0,
+            ..self.clone()
+        };
+        let hash = Sha256::digest(wishes.to_json());
+        hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -93,10 +113,15 @@ mod tests {
         let one = subscriber(r#"{"email": ["a@b.example"]}"#).unwrap();
         let same = subscriber(r#"{"locale": null, "email": ["a@b.example"]}"#).unwrap();
         let other = subscriber(r#"{"webhook": "https://x.example/?key=s3cret"}"#).unwrap();
-        assert_eq!(one.to_json(), same.to_json());
-        assert_ne!(one.to_json().1, other.to_json().1);
+        assert_eq!(one.fingerprint(), same.fingerprint());
+        assert_ne!(one.fingerprint(), other.fingerprint());
+        let again = Subscriber {
+            asked_in: 3,
+            ..one.clone()
+        };
+        assert_eq!(one.fingerprint(), again.fingerprint());
         assert!(!format!("{one:?} {other:?}").contains("s3cret"));
-        let read: Subscriber = serde_json::from_slice(&other.to_json().0).unwrap();
+        let read: Subscriber = serde_json::from_slice(&other.to_json()).unwrap();
         assert_eq!(read, other);
     }
 }

@@ -31,6 +31,8 @@ pub use violation::{Violation, Violations};
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
 /// The most photos that one manifest may name.
 pub const MAX_PHOTOS: usize = 100_000;
+/// The most people who may be told of one job by e-mail.
+pub const MAX_RECIPIENTS: usize = 50;
 /// How long links live unless the caller says otherwise, and the longest they may: R2 signs
 /// URLs for at most seven days (R2 documentation, "Presigned URLs").
 pub const MAX_EXPIRES_IN: Duration = Duration::from_hours(7 * 24);
@@ -127,14 +129,13 @@ impl Photo {
         self.name.clone().or_else(|| self.url.file_name())
     }
 
-    /// A photo of this folder, named by where in the folder it is. `None` for what is not in it, or is
-    /// no photo: consoles make folders visible by objects whose names end in `/`.
+    /// A photo of this folder, named by where in the folder it is. `None` for what is not in it.
     pub fn inside(&self, url: StoredUrl) -> Option<Self> {
         let PhotoUrl::Stored(folder) = &self.url else {
             return None;
         };
         let below = url.key().strip_prefix(folder.key())?;
-        if below.is_empty() || url.is_folder() {
+        if below.is_empty() {
             return None;
         }
         let name = match &self.name {

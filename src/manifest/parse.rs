@@ -15,8 +15,8 @@ use super::fields::{Fields, Object};
 use super::given::GivenPhoto;
 use super::hash::{crc32c_from_base64, md5_from_base64};
 use super::{
-    Hashes, MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, Manifest, Notify, OnMissing, Photo,
-    PhotoUrl, SourceRules, Violations, WebUrl,
+    Hashes, MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, MAX_RECIPIENTS, Manifest, Notify,
+    OnMissing, Photo, PhotoUrl, SourceRules, Violations, WebUrl,
 };
 
 /// The longest entry name that is accepted, in bytes; Linux's limit on a path.
@@ -309,7 +309,16 @@ fn notify(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Notify> {
     let email: Vec<String> = fields
         .take("email", "an array of addresses", found)
         .unwrap_or_default();
-    for (index, address) in email.iter().enumerate() {
+    if email.len() > MAX_RECIPIENTS {
+        found.add(
+            "notify.email",
+            format!("has {} addresses", email.len()),
+            format!(
+                "give at most {MAX_RECIPIENTS}, such as those of the couple, who hand the link on"
+            ),
+        );
+    }
+    for (index, address) in email.iter().take(MAX_RECIPIENTS).enumerate() {
         if address.parse::<lettre::Address>().is_err() {
             found.add(
                 format!("notify.email[{index}]"),
@@ -619,6 +628,21 @@ mod tests {
         .unwrap_err()
         .to_string();
         assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_job_is_no_way_to_write_to_everybody() {
+        let many: Vec<String> = (0..51)
+            .map(|n| format!("\"guest{n}@example.com\""))
+            .collect();
+        let error = read(&format!(
+            "{{\"event_id\": \"e\", \"photos\": [\"https://photos.example/a\"], \"notify\": {{\"email\": [{}]}}}}",
+            many.join(",")
+        ));
+        insta::assert_snapshot!(error.unwrap_err(), @r"
+        the manifest has 1 problem
+          notify.email: has 51 addresses; give at most 50, such as those of the couple, who hand the link on
+        ");
     }
 
     #[test]

@@ -64,7 +64,11 @@ impl StoredUrl {
             ));
         };
         let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if bucket.is_empty() || bucket.len() > 222 || !bucket.chars().all(is_name) {
+        if bucket.is_empty()
+            || bucket.len() > 222
+            || !bucket.chars().all(is_name)
+            || bucket.chars().all(|c| c == '.')
+        {
             return Err((
                 format!(
                     "has the bucket `{}`, which cannot be one",
@@ -73,10 +77,14 @@ impl StoredUrl {
                 format!("write `{scheme}://bucket/object`"),
             ));
         }
-        if key.len() > MAX_KEY_BYTES || key.chars().any(char::is_control) {
+        // Some servers would take these for steps in a path.
+        let steps = key.split('/').any(|segment| matches!(segment, "." | ".."));
+        if key.len() > MAX_KEY_BYTES || key.chars().any(char::is_control) || steps {
             return Err((
                 "has an object name that cannot be one".to_owned(),
-                format!("use at most {MAX_KEY_BYTES} bytes, and no control characters"),
+                format!(
+                    "use at most {MAX_KEY_BYTES} bytes, no control characters, and no `.` and `..`"
+                ),
             ));
         }
         let url = Self {
@@ -84,6 +92,12 @@ impl StoredUrl {
             bucket: bucket.to_owned(),
             key: key.to_owned(),
         };
+        if rules.holds_jobs(&url) {
+            return Err((
+                "has in it what others have handed in".to_owned(),
+                "name another folder, or keep photos in a bucket of their own".to_owned(),
+            ));
+        }
         if !rules.allows_stored(&url) {
             return Err((
                 format!("is in the bucket `{scheme}://{bucket}`, which is not allowed"),
@@ -196,6 +210,8 @@ mod tests {
             "s3://user@x/c",
             "gs://photos/a\u{7}",
             &long,
+            "gs://../a",
+            "s3://photos/e/../jobs/x",
         ]
         .iter()
         .map(|text| {
@@ -204,6 +220,25 @@ mod tests {
         })
         .collect();
         insta::assert_snapshot!(refused.join("\n"));
+    }
+
+    #[test]
+    fn what_belongs_to_jobs_is_no_photo() {
+        let rules = SourceRules {
+            job_bucket: Some("photos".to_owned()),
+            ..SourceRules::anything()
+        };
+        for (url, allowed) in [
+            ("s3://photos/", false),
+            ("s3://photos/jobs/", false),
+            ("s3://photos/jobs/e/1/manifest.json", false),
+            ("s3://photos/events/7/", true),
+            ("s3://photos/jobs.jpg", true),
+            ("s3://others/jobs/", true),
+            ("gs://photos/jobs/", true),
+        ] {
+            assert_eq!(PhotoUrl::parse(url, &rules).is_ok(), allowed, "{url}");
+        }
     }
 
     #[test]

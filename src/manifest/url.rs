@@ -188,6 +188,8 @@ pub struct SourceRules {
     /// Private buckets: `gs://bucket` or `s3://bucket`, with a folder behind it where only that is
     /// meant, `gs://*` for all that the credentials open, or `*` for all of both kinds.
     pub allowed_buckets: Vec<String>,
+    /// The bucket of the jobs, at `s3://`: what others have handed in is never a photo.
+    pub job_bucket: Option<String>,
 }
 
 impl SourceRules {
@@ -197,6 +199,7 @@ impl SourceRules {
             allowed_hosts: vec!["*".to_owned()],
             allow_http: true,
             allowed_buckets: vec!["*".to_owned()],
+            job_bucket: None,
         }
     }
 
@@ -218,6 +221,14 @@ impl SourceRules {
                         && host[host.len() - domain.len()..].eq_ignore_ascii_case(domain)
                 })
         })
+    }
+
+    /// Whether this is, or has in it, what belongs to jobs.
+    pub(super) fn holds_jobs(&self, url: &StoredUrl) -> bool {
+        let (key, jobs) = (url.key(), "jobs/");
+        url.scheme() == Scheme::S3
+            && self.job_bucket.as_deref() == Some(url.bucket())
+            && (key.starts_with(jobs) || url.is_folder() && jobs.starts_with(key))
     }
 
     pub(super) fn allows_stored(&self, url: &StoredUrl) -> bool {

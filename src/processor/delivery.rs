@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -13,16 +13,17 @@ use super::work::{backoff, forget, hide};
 use super::{Ended, Finished, Worker};
 use crate::bucket::{Bucket, BucketError, Condition};
 use crate::chain;
-use crate::deliver::{Call, Notice, has_ended, webhook};
+use crate::deliver::{Call, Notice, Round, has_ended, webhook};
 use crate::engine::Progress;
 use crate::job::{JobKey, State, StateDelivery, Status};
 use crate::queue::{Delivery, Queue};
 use crate::sink::ArchiveStore;
 use crate::source::PhotoSource;
 
-/// How long one round of telling may take at most; and not longer than three quarters of the time that a
-/// message stays hidden.
-const ROUND_WITHIN: Duration = Duration::from_secs(45);
+/// How long a round of telling goes on to begin with the next one; what has begun is always ended.
+const ROUND: Duration = Duration::from_secs(20);
+/// How long looking for subscribers may hold up the record of an outcome.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 /// How often a state is written that somebody else writes, too.
 const MAX_CONFLICTS: u32 = 5;
 /// How often webhooks are told how far a job is.
@@ -34,10 +35,10 @@ where
     B: Bucket,
     A: ArchiveStore,
 {
-    match worker.bucket.list(&job.subscribers()).await {
-        Ok(keys) => !keys.is_empty(),
+    match timeout(LOOK_WITHIN, worker.bucket.list(&job.subscribers())).await {
+        Ok(Ok(keys)) => !keys.is_empty(),
         // The round that follows finds out.
-        Err(_) => true,
+        Ok(Err(_)) | Err(_) => true,
     }
 }
 
@@ -56,24 +57,26 @@ where
     A: ArchiveStore,
     S: PhotoSource,
 {
-    // A fresh start for the round.
-    hide(worker, &delivery, worker.options.visibility_timeout).await;
-    let hidden = worker.options.visibility_timeout;
-    let limit = ROUND_WITHIN.min(hidden * 3 / 4);
-    let told = timeout(limit, tell_once(worker, job, cancel)).await;
+    let telling = tell_once(worker, job, cancel);
+    let mut telling = std::pin::pin!(telling);
+    // A round may take longer than a message stays hidden.
+    let mut tick = interval(worker.options.visibility_timeout / 3);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let told = loop {
+        tokio::select! {
+            told = &mut telling => break told,
+            _ = tick.tick() => hide(worker, &delivery, worker.options.visibility_timeout).await,
+        }
+    };
     let attempts = match told {
-        Ok(Ok(None)) => {
+        Ok(None) => {
             forget(worker, &delivery).await;
             return finished.into();
         }
-        Ok(Ok(Some(attempts))) => attempts,
-        Ok(Err(error)) => {
-            tracing::warn!("nobody could be told: {}", chain(&*error));
-            1
-        }
-        Err(_) => {
-            tracing::warn!("telling took too long; going on later");
-            1
+        Ok(Some(attempts)) => attempts,
+        Err(error) => {
+            tracing::warn!("the state cannot tell who was told: {}", chain(&*error));
+            delivery.receive_count
         }
     };
     let pause = if cancel.is_cancelled() {
@@ -111,10 +114,15 @@ where
             // It is done again, and told of then.
             return Ok(None);
         }
-        if round.is_none() {
-            round = Some(worker.deliverer().round(&state, cancel).await?);
-        }
-        let told = round.clone().unwrap_or_default();
+        let told = if let Some(told) = &round {
+            Round::clone(told)
+        } else {
+            let until = Instant::now() + ROUND;
+            let told = worker.deliverer().round(&state, until, cancel).await;
+            // The archives are there, whether or not anyone can be told of them now.
+            let told = told.unwrap_or_else(|error| Round::failed(&chain(&error)));
+            round.insert(told).clone()
+        };
         let waiting = (told.delivery.waiting > 0).then_some(told.attempts.max(1));
         let anything = told.delivery != StateDelivery::default();
         let news = anything && state.delivery.as_ref() != Some(&told.delivery);

@@ -145,7 +145,7 @@ where
             drained.interrupted = true;
             break Ok(());
         }
-        if let Err(error) = drained.note(finishing.try_join_next(), &mut put_off) {
+        if let Err(error) = drained.note_all(&mut finishing, &mut put_off) {
             break Err(error);
         }
         let options = &worker.options;
@@ -159,9 +159,13 @@ where
         let delivery = match received {
             Ok(Some(delivery)) => delivery,
             Ok(None) => {
+                if let Err(error) = drained.note_all(&mut finishing, &mut put_off) {
+                    break Err(error);
+                }
                 let now = Instant::now();
                 put_off.retain(|message| message.stay_until > now);
-                if put_off.is_empty() {
+                // What is still being told may have to be told again.
+                if put_off.is_empty() && finishing.is_empty() {
                     match nothing_comes_back(&worker, last_message).await {
                         Ok(true) => break Ok(()),
                         Ok(false) => {}
@@ -174,8 +178,9 @@ where
             }
             Err(error) => break Err(error.into()),
         };
+        let worked = work::work(&worker, delivery.clone(), cancel).await;
         last_message = Instant::now();
-        match work::work(&worker, delivery.clone(), cancel).await {
+        match worked {
             Ok(Next::Finish(finish)) => {
                 finishing.spawn(finish);
                 while finishing.len() > MAX_FINISHING && !cancel.is_cancelled() {
@@ -299,6 +304,18 @@ impl<B: Bucket, Q, A: ArchiveStore, S> Worker<B, Q, A, S> {
 }
 
 impl Drained {
+    /// Notes all that have finished by now.
+    fn note_all(
+        &mut self,
+        finishing: &mut JoinSet<Result<Ended, DrainError>>,
+        put_off: &mut Vec<PutOff>,
+    ) -> Result<(), DrainError> {
+        while let Some(ended) = finishing.try_join_next() {
+            self.note(Some(ended), put_off)?;
+        }
+        Ok(())
+    }
+
     fn note(
         &mut self,
         ended: Option<Result<Result<Ended, DrainError>, JoinError>>,

@@ -362,16 +362,20 @@ where
     let job = &attempted.job;
     let awaited = !worker.options.deliver.alert_to.is_empty() || is_awaited(&worker, job).await;
     if failure.bury {
+        if awaited {
+            // This message will be where somebody looks; telling needs another one, and first.
+            let message = Message::new(job.clone()).to_body();
+            if let Err(error) = worker.queue.send(&message).await {
+                tracing::error!(
+                    "telling of it goes before its dead letter: {}",
+                    chain(&error)
+                );
+                return Ok(tell(&worker, delivery, job, Finished::Failed, &cancel).await);
+            }
+        }
         if let Err(error) = worker.queue.bury(&delivery, &failure.message).await {
             tracing::error!("the message could not be moved to the dead-letter queue: {error}");
             forget(&worker, &delivery).await;
-        }
-        if awaited {
-            // The message of its own is where somebody will look; telling needs another one.
-            let message = Message::new(job.clone()).to_body();
-            if let Err(error) = worker.queue.send(&message).await {
-                tracing::error!("nobody can be told of it: {}", chain(&error));
-            }
         }
     } else if awaited {
         return Ok(tell(&worker, delivery, job, Finished::Failed, &cancel).await);

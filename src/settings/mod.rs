@@ -318,6 +318,7 @@ impl Settings {
             allowed_hosts: self.source.allowed_hosts.0.clone(),
             allow_http: self.source.allow_http,
             allowed_buckets: self.source.allowed_buckets.0.clone(),
+            job_bucket: self.r2.bucket.as_ref().map(|bucket| bucket.0.clone()),
         }
     }
 

@@ -213,6 +213,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                 return Err(SubmitError::Nobody(job.clone()));
             }
             state.round += 1;
+            state.told_from = 0;
             state.delivery = None;
             if self.write_state(&mut state, Some(version)).await?.is_some() {
                 let batch_job_id = self.call_for_telling(job).await?;
@@ -233,9 +234,15 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
     /// If there is no such job, or it is being done, or it is done.
     pub async fn retry(&self, job: &JobKey, rules: &SourceRules) -> Result<Submitted, SubmitError> {
         let state = self.state(job).await?;
+        if state.status == Status::Delivering {
+            let batch_job_id = self.call_for_telling(job).await?;
+            return Ok(Submitted {
+                batch_job_id,
+                ..self.submitted(&state)
+            });
+        }
         let remedy = match state.status {
             Status::Done if state.missing_count == 0 => "to do it again, submit it with `--force`",
-            Status::Delivering => "`submit wait` follows it",
             _ if state.held_until((self.clock)()).is_some() => "`submit wait` follows it",
             _ => return self.again(job, rules).await,
         };
@@ -307,6 +314,12 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         }
     }
 
+    /// Has those told who still wait for it.
+    async fn tell_again(&self, job: &JobKey) -> Result<Result<&'static str, String>, SubmitError> {
+        self.call_for_telling(job).await?;
+        Ok(Ok(SENT_AGAIN))
+    }
+
     /// Does what a dead letter asks for, if that is still wanted: what was done, or why nobody can.
     async fn revive(
         &self,
@@ -315,6 +328,10 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
     ) -> Result<Result<&'static str, String>, SubmitError> {
         if let Some((state, _)) = self.read_state(job).await? {
             match state.status {
+                Status::Delivering => return self.tell_again(job).await,
+                Status::Done if (state.delivery.as_ref()).is_some_and(|told| told.waiting > 0) => {
+                    return self.tell_again(job).await;
+                }
                 Status::Done => return Ok(Ok("removed: it is done")),
                 Status::Cancelled => return Ok(Ok("removed: it was cancelled")),
                 _ if state.held_until((self.clock)()).is_some() => {

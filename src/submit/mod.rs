@@ -171,6 +171,19 @@ enum Decision {
     Redo(State, Version),
 }
 
+impl Decision {
+    /// In which of the state's `redone` somebody asks who is told of the outcome.
+    fn asked_in(&self) -> u32 {
+        match self {
+            Self::New => 0,
+            Self::AlreadyDone(state) | Self::Joined(state) | Self::SendAgain(state, _) => {
+                state.redone
+            }
+            Self::Redo(state, _) => state.redone + 1,
+        }
+    }
+}
+
 impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
     /// Hands a job in. `force` does a job again that is done, and sends the message of one that waits
     /// again, in case it got lost; a job that is being done is not disturbed.
@@ -193,23 +206,23 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         let mut known = known?;
         let mut capacity = Some((depth, active));
         let mut counted = (Depth::default(), Active::default());
-        let subscriber = Subscriber::of(manifest);
+        let mut subscriber = Subscriber::of(manifest);
+        let mut is_new = false;
         let mut batch_job_id = None;
         for _ in 0..MAX_CONFLICTS {
             // What is in a folder now, only doing it again tells.
             let again = force || manifest.has_folders();
             let decision = self.decide(known.take(), force, again).await?;
-            let is_new = match &subscriber {
-                Some(subscriber) => self.subscribe(&job, subscriber).await?,
-                None => false,
-            };
+            if let Some(subscriber) = &mut subscriber {
+                subscriber.asked_in = decision.asked_in();
+                is_new |= self.subscribe(&job, subscriber).await?;
+            }
             let (mut state, mut version) = match decision {
                 Decision::AlreadyDone(state) => {
                     let archives = state.archives.clone();
-                    let batch_job_id = if is_new {
-                        self.call_for_telling(&job).await?
-                    } else {
-                        None
+                    let batch_job_id = match &subscriber {
+                        Some(late) if is_new => self.call_for(&job, late).await?,
+                        _ => None,
                     };
                     return Ok(Submitted {
                         already_done: true,
@@ -219,12 +232,19 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                     });
                 }
                 Decision::Joined(state) => {
-                    // It may have ended since, and those who were there then been told.
-                    let batch_job_id = if is_new && self.has_ended(&job).await? {
-                        self.call_for_telling(&job).await?
-                    } else {
-                        None
-                    };
+                    let mut batch_job_id = None;
+                    if let Some(late) = subscriber.as_ref().filter(|_| is_new) {
+                        let now = self.state(&job).await?;
+                        if now.redone != state.redone {
+                            // Others had it done again meanwhile, and only those who ask now are told.
+                            known = self.read_state(&job).await?;
+                            continue;
+                        }
+                        // It may have ended since, and those who were there then been told.
+                        if has_ended(now.status) {
+                            batch_job_id = self.call_for(&job, late).await?;
+                        }
+                    }
                     return Ok(Submitted {
                         joined: true,
                         batch_job_id,
@@ -237,7 +257,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                 }
                 Decision::SendAgain(state, version) => (state, Some(version)),
                 Decision::Redo(mut state, version) => {
-                    state.queue_again((self.clock)());
+                    state.queue_again(force, (self.clock)());
                     (state, Some(version))
                 }
             };
@@ -303,27 +323,41 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
 
     /// Notes whom to tell; whether that is news.
     async fn subscribe(&self, job: &JobKey, subscriber: &Subscriber) -> Result<bool, SubmitError> {
-        let (json, fingerprint) = subscriber.to_json();
-        let key = job.subscriber(&fingerprint);
-        match self.bucket.put(&key, json.into(), Condition::Absent).await {
-            Ok(_) => Ok(true),
-            Err(BucketError::Conflict { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+        let key = job.subscriber(&subscriber.fingerprint());
+        if let Some(object) = self.bucket.get(&key).await?
+            && let Ok(known) = serde_json::from_slice::<Subscriber>(&object.bytes)
+            && known.asked_in >= subscriber.asked_in
+        {
+            return Ok(false);
         }
+        let json = Bytes::from(subscriber.to_json());
+        self.bucket.put(&key, json, Condition::None).await?;
+        Ok(true)
     }
 
-    async fn has_ended(&self, job: &JobKey) -> Result<bool, SubmitError> {
-        let state = self.read_state(job).await?;
-        Ok(state.is_some_and(|(state, _)| has_ended(state.status)))
+    /// Has somebody told who came late. Where that does not work, they are as if they had not come, so
+    /// that it does the next time.
+    async fn call_for(
+        &self,
+        job: &JobKey,
+        late: &Subscriber,
+    ) -> Result<Option<String>, SubmitError> {
+        let called = self.call_for_telling(job).await;
+        if called.is_err() {
+            let key = job.subscriber(&late.fingerprint());
+            self.bucket.delete(&key).await?;
+        }
+        called
     }
 
     /// Has a container tell those who want to know of a job that has ended and were not told yet: a
-    /// message, and a container unless one is surely there for it.
+    /// message, and a container unless one is surely there for it, as when a job is handed in.
     async fn call_for_telling(&self, job: &JobKey) -> Result<Option<String>, SubmitError> {
         let (depth, active) = join!(self.queue.depth(), self.compute.active(self.max_containers));
         let (depth, active) = (depth?, active?);
+        let work = (depth.total() + 1).min(self.max_containers);
         let surely = active.waiting + active.running.min(depth.in_flight);
-        let batch_job_id = if surely == 0 && active.total() < self.max_containers {
+        let batch_job_id = if active.total() < work || surely == 0 {
             Some(self.compute.submit(job.event_id()).await?)
         } else {
             None

@@ -108,7 +108,9 @@ async fn everyone_is_told_once() {
 #[tokio::test(start_paused = true)]
 async fn a_mail_has_links_to_the_archives_and_names_what_is_missing() {
     let world = World::new();
-    let mut manifest = couple();
+    // Nobody gets two letters for being named twice.
+    let twice = ["anna@example.com", "Anna@Example.com"];
+    let mut manifest = awaited(&json!({"email": twice}));
     let gone = json!({"url": "https://photos.example/gone.jpg", "name": "Ceremony/kiss.jpg"});
     manifest["photos"].as_array_mut().unwrap().push(gone);
     let job = world.submit(&manifest).await.job;
@@ -131,6 +133,7 @@ async fn a_mail_has_links_to_the_archives_and_names_what_is_missing() {
         "{}",
         mail.letter.text
     );
+    assert_eq!(told(&world).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -354,4 +357,97 @@ async fn a_receiver_that_hangs_holds_up_no_other_job() {
     assert_eq!(world.state(&other).await.status, Status::Done);
     world.courier.set(Mood::Good);
     container.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_still_waits_when_the_message_is_a_dead_letter_is_told_by_its_revival() {
+    let world = World::new();
+    let failure = Undelivered::for_now("the mail server is out of order");
+    world.courier.fail_next(failure);
+    let manifest = awaited(&json!({"email": ["anna@example.com"]}));
+    let job = world.submit(&manifest).await.job;
+    let (_, container) = world.start("c1");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.state(&job).await.delivery.unwrap().waiting, 1);
+    container.abort();
+    let _ = container.await;
+    let minute = Duration::from_mins(1);
+    let message = world.queue.receive(minute, minute).await.unwrap().unwrap();
+    world
+        .queue
+        .bury(&message, "received too often")
+        .await
+        .unwrap();
+
+    let letters = world.retry_dead_letters().await;
+    assert!(letters[0].sent_again, "{letters:?}");
+    world.drain("c2").await.unwrap();
+    assert_eq!(told(&world).len(), 1);
+    assert_eq!(world.state(&job).await.attempt_count, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_stays_for_those_who_could_not_be_told_even_after_a_long_transfer() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let job = world.submit(&couple()).await.job;
+    let (_, container) = world.start("c1");
+    sleep(Duration::from_mins(2)).await;
+    world.courier.set(Mood::HangsBefore);
+    world.set_gate(Gate::Open);
+    sleep(Duration::from_secs(40)).await;
+    world.courier.set(Mood::Good);
+    container.await.unwrap().unwrap();
+    assert_eq!(told(&world).len(), 2);
+    assert!(is_empty(&world, &job).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mail_server_that_hangs_keeps_no_job_from_being_done() {
+    let world = World::new();
+    world.courier.set(Mood::HangsBefore);
+    let many: Vec<String> = (0..30).map(|n| format!("guest{n}@example.com")).collect();
+    let job = world.submit(&awaited(&json!({"email": many}))).await.job;
+    let (_, container) = world.start("c1");
+    // The first eight are waited for, the others are left for later.
+    sleep(Duration::from_secs(45)).await;
+    let state = world.state(&job).await;
+    assert_eq!(state.status, Status::Done);
+    assert_eq!(state.delivery.unwrap().waiting, 30);
+    world.courier.set(Mood::Good);
+    container.await.unwrap().unwrap();
+    assert_eq!((told(&world).len(), ids(&world).len()), (30, 30));
+    assert!(is_empty(&world, &job).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_got_a_letter_gets_no_other_when_somebody_else_asks() {
+    let world = World::new();
+    let path = "/photos/events/7/a.jpg";
+    world.photos.photos.insert(path, vec![b'x'; 100]);
+    let asked_by = |who: &str| json!({"event_id": "event", "photos": ["gs://photos/events/7/"], "notify": {"email": [who]}});
+    let job = world.submit(&asked_by("anna@example.com")).await.job;
+    world.drain("c1").await.unwrap();
+    for (round, who) in [
+        (2, "ben@example.com"),
+        (3, "carl@example.com"),
+        (4, "anna@example.com"),
+    ] {
+        world.submit(&asked_by(who)).await;
+        world.drain("c2").await.unwrap();
+        let told = told(&world);
+        assert_eq!((told.len(), ids(&world).len()), (round, round), "{told:#?}");
+    }
+    let anna = told(&world)
+        .iter()
+        .filter(|to| to.starts_with("anna"))
+        .count();
+    assert_eq!(anna, 2);
+    // But when somebody insists, everybody hears of it.
+    let (manifest, given) = crate::support::jobs::parse(&asked_by("ben@example.com"));
+    let submitter = world.submitter();
+    submitter.submit(&manifest, &given, true).await.unwrap();
+    world.drain("c3").await.unwrap();
+    assert_eq!(told(&world).len(), 7);
+    assert!(is_empty(&world, &job).await);
 }

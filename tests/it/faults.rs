@@ -618,8 +618,8 @@ async fn redirects_obey_the_same_rules() {
         let mut http = http_options();
         http.hosts = SourceRules {
             allowed_hosts: vec!["127.0.0.1".to_owned(), "169.254.169.254".to_owned()],
-            allowed_buckets: Vec::new(),
             allow_http: true,
+            ..SourceRules::default()
         };
         let manifest = manifest_of(&[json!(origin.url("/away.jpg"))]);
         let (report, _) = run_with(manifest, &options(), &http).await;

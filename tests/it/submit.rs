@@ -251,3 +251,36 @@ async fn what_could_not_be_sent_is_sent_when_it_is_handed_in_again() {
         assert_eq!(world.state(&submitted.job).await.status, Status::Done);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_could_not_be_called_for_is_told_when_they_come_again() {
+    let world = World::new();
+    let job = world.submit(&event("event", 2)).await.job;
+    world.drain("c1").await.unwrap();
+    let broken = Arc::new(AtomicBool::new(true));
+    let submitter = Submitter {
+        bucket: Arc::clone(&world.bucket),
+        bucket_name: "photos".to_owned(),
+        queue: Flaky {
+            queue: world.queue.clone(),
+            broken: Arc::clone(&broken),
+        },
+        compute: MemoryCompute::default(),
+        archives: world.archives.clone(),
+        public_base_url: None,
+        max_containers: 3,
+        clock,
+    };
+    let mut late = event("event", 2);
+    late["notify"] = json!({"email": ["late@example.com"]});
+    let (manifest, given) = parse(&late);
+    let error = submitter.submit(&manifest, &given, false).await;
+    assert!(matches!(error, Err(SubmitError::Queue(_))), "{error:?}");
+    broken.store(false, Ordering::Relaxed);
+    let again = submitter.submit(&manifest, &given, false).await.unwrap();
+    assert!(again.already_done);
+    assert_eq!(messages(&world).await, 1);
+    world.drain("c2").await.unwrap();
+    assert_eq!(world.courier.delivered().len(), 1);
+    assert_eq!(world.state(&job).await.attempt_count, 1);
+}

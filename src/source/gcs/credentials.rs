@@ -3,6 +3,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use google_cloud_auth::build_errors::Error as BuildError;
 use google_cloud_auth::credentials::{
@@ -12,6 +14,7 @@ use google_cloud_auth::credentials::{
 use google_cloud_auth::errors::CredentialsError;
 use http::HeaderValue;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::chain;
 use crate::source::SourceError;
@@ -20,6 +23,10 @@ use crate::source::SourceError;
 const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_only";
 /// Where the metadata server is, if not where Google's machines have it; for tests and emulators.
 const METADATA_HOST: &str = "GCE_METADATA_HOST";
+/// The longest text that is taken for a path, in bytes; keys are longer.
+const MAX_PATH_BYTES: usize = 512;
+/// How long the library may take over a token.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The fields of a key that are secret.
 const SECRET_FIELDS: [&str; 4] = [
     "private_key",
@@ -47,11 +54,17 @@ pub enum Credentials {
 impl Credentials {
     /// Reads what `GOOGLE_APPLICATION_CREDENTIALS` says.
     pub fn parse(text: &str) -> Self {
-        match text.trim() {
+        match text.trim_start_matches('\u{feff}').trim() {
             "" => Self::Machine,
             "anonymous" => Self::Anonymous,
             "metadata" => Self::Metadata,
-            json if json.starts_with('{') => Self::Json(json.to_owned()),
+            // What cannot be a path is a secret, even if it is no key as it is: one in quotes, or in base64.
+            text if text.starts_with(['{', '"', '\'', '-'])
+                || text.len() > MAX_PATH_BYTES
+                || text.contains(char::is_control) =>
+            {
+                Self::Json(text.to_owned())
+            }
             path => Self::File(PathBuf::from(path)),
         }
     }
@@ -77,11 +90,16 @@ impl fmt::Debug for Credentials {
 
 /// Credentials at work.
 pub struct Access {
-    /// `None` for nobody's.
-    tokens: Option<AccessTokenCredentials>,
+    credentials: Credentials,
+    /// `None` for nobody's. The library does not try again what it takes for a permanent failure; then
+    /// they are made anew.
+    tokens: Mutex<Option<AccessTokenCredentials>>,
     /// Whose they are, for people.
     whose: String,
 }
+
+/// The library's credentials, and whose they are.
+type Made = (Option<AccessTokenCredentials>, String);
 
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,13 +119,19 @@ impl Access {
     /// # Errors
     /// If there are none, or they are not what they should be.
     pub fn new(credentials: &Credentials) -> Result<Self, SourceError> {
+        let (tokens, whose) = Self::make(credentials)?;
+        Ok(Self {
+            credentials: credentials.clone(),
+            tokens: Mutex::new(tokens),
+            whose,
+        })
+    }
+
+    fn make(credentials: &Credentials) -> Result<Made, SourceError> {
         // The library's own client uses the default, which only the first to come can set.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         match credentials {
-            Credentials::Anonymous => Ok(Self {
-                tokens: None,
-                whose: "nobody (anonymous)".to_owned(),
-            }),
+            Credentials::Anonymous => Ok((None, "nobody (anonymous)".to_owned())),
             Credentials::Json(text) => Self::of_json(text, "`GOOGLE_APPLICATION_CREDENTIALS`"),
             Credentials::File(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| {
@@ -129,20 +153,17 @@ impl Access {
         }
     }
 
-    fn of_machine(built: Result<AccessTokenCredentials, BuildError>) -> Result<Self, SourceError> {
+    fn of_machine(built: Result<AccessTokenCredentials, BuildError>) -> Result<Made, SourceError> {
         let tokens = built.map_err(|error| {
             SourceError::Settings(format!(
                 "this machine's Google credentials cannot be used: {}",
                 chain(&error)
             ))
         })?;
-        Ok(Self {
-            tokens: Some(tokens),
-            whose: "this machine's Google account".to_owned(),
-        })
+        Ok((Some(tokens), "this machine's Google account".to_owned()))
     }
 
-    fn of_json(text: &str, place: &str) -> Result<Self, SourceError> {
+    fn of_json(text: &str, place: &str) -> Result<Made, SourceError> {
         let wrong = |what: String| {
             SourceError::Settings(format!(
                 "what is in {place} is not a key of a Google service account: {what}"
@@ -199,29 +220,33 @@ impl Access {
             }
             wrong(what)
         })?;
-        Ok(Self {
-            tokens: Some(tokens),
-            whose,
-        })
+        Ok((Some(tokens), whose))
     }
 
     pub(super) fn is_anonymous(&self) -> bool {
-        self.tokens.is_none()
+        self.credentials == Credentials::Anonymous
     }
 
     /// The `Authorization` of a request, if it needs one.
     pub(super) async fn token(&self) -> Result<Option<HeaderValue>, SourceError> {
-        let Some(tokens) = &self.tokens else {
+        let tokens = self.lock().clone();
+        let Some(tokens) = tokens else {
             return Ok(None);
         };
-        let token = tokens
-            .access_token()
-            .await
-            .map_err(|error| self.no_token(&error))?;
+        let Ok(token) = timeout(TOKEN_TIMEOUT, tokens.access_token()).await else {
+            let seconds = TOKEN_TIMEOUT.as_secs();
+            let what = format!("there is no token for {self} within {seconds} s");
+            return Err(SourceError::transient(what));
+        };
+        let token = token.map_err(|error| self.no_token(&error))?;
         let mut header = HeaderValue::from_str(&format!("Bearer {}", token.token))
             .map_err(|_| SourceError::transient("Google gave a token that cannot be sent"))?;
         header.set_sensitive(true);
         Ok(Some(header))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<AccessTokenCredentials>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn no_token(&self, error: &CredentialsError) -> SourceError {
@@ -229,6 +254,10 @@ impl Access {
         if error.is_transient() {
             SourceError::transient(what)
         } else {
+            // For the next job, when somebody may have mended it.
+            if let Ok((tokens, _)) = Self::make(&self.credentials) {
+                *self.lock() = tokens;
+            }
             SourceError::Settings(format!(
                 "{what}; check the credentials in `GOOGLE_APPLICATION_CREDENTIALS`"
             ))
@@ -268,6 +297,20 @@ mod tests {
         );
         let json = Credentials::parse("\n{\"private_key\": \"hunter2\"}");
         assert!(matches!(json, Credentials::Json(_)));
+        let base64 = "aHVudGVyMg".repeat(60);
+        for secret in [
+            "\"{hunter2}\"",
+            "-----BEGIN PRIVATE KEY-----",
+            "a\nhunter2",
+            &base64,
+        ] {
+            let parsed = Credentials::parse(secret);
+            assert!(matches!(parsed, Credentials::Json(_)), "{secret}");
+        }
+        assert!(matches!(
+            Credentials::parse("\u{feff}{}"),
+            Credentials::Json(_)
+        ));
         assert!(!format!("{json:?}{json}").contains("hunter2"));
     }
 

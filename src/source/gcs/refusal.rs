@@ -52,7 +52,7 @@ pub(super) async fn read(
 ) -> SourceError {
     let common = crate::source::http::refusal(&response);
     let status = response.status().as_u16();
-    if !matches!(status, 401 | 403 | 404) {
+    if !matches!(status, 400 | 401 | 403 | 404) {
         return match (common, ask) {
             (SourceError::Missing(reason), Ask::List) => SourceError::Settings(format!(
                 "`{url}` cannot be listed: Google answered HTTP {status} ({reason})"
@@ -100,6 +100,15 @@ fn meaning(
             "Google does not accept the credentials of {access}{said}; check that the key was not \
              deleted and the account not disabled, and that this machine's clock is right"
         )),
+        // Who pays has to be said, which this program does not do.
+        (400, ..) if message.contains("requester pays") => SourceError::Settings(format!(
+            "`gs://{bucket}` cannot be read, because whoever reads it has to pay for it; make it a bucket \
+             whose owner pays{said}"
+        )),
+        (400, _, Ask::List) => {
+            SourceError::Settings(format!("`{url}` cannot be listed: Google refuses it{said}"))
+        }
+        (400, ..) => SourceError::Missing(MissingReason::Refused { status }),
         (403, Some("accountDisabled" | "UserProjectAccountProblem" | "userProjectMissing"), _) => {
             SourceError::Settings(format!("`gs://{bucket}` cannot be read{said}"))
         }
