@@ -267,17 +267,26 @@ fn without(text: &str, address: &str) -> String {
     let name = address.split('@').next().unwrap_or_default();
     let mut text = text.to_owned();
     for secret in [address, name] {
-        // Lower-case ASCII has the same bytes in the same places.
-        let wanted = secret.to_ascii_lowercase();
-        while let Some(at) = text
-            .to_ascii_lowercase()
-            .find(&wanted)
-            .filter(|_| wanted.len() > 2)
-        {
-            text.replace_range(at..at + wanted.len(), "…");
+        // Shorter ones would take letters out of words.
+        if secret.len() > 2 {
+            text = blank(&text, &secret.to_ascii_lowercase());
         }
     }
     text
+}
+
+/// Replaces a text, which is in lower case.
+fn blank(text: &str, secret: &str) -> String {
+    // Lower-case ASCII has the same bytes in the same places.
+    let lower = text.to_ascii_lowercase();
+    let (mut blanked, mut rest) = (String::new(), 0);
+    for (at, found) in lower.match_indices(secret) {
+        blanked.push_str(&text[rest..at]);
+        blanked.push('…');
+        rest = at + found.len();
+    }
+    blanked.push_str(&text[rest..]);
+    blanked
 }
 
 /// What a mail server's answer means (RFC 5321, 4.2.1).
@@ -368,6 +377,11 @@ mod tests {
             "<…>: user … unknown"
         );
         assert_eq!(without("no é such", "a@b.example"), "no é such");
+        // What stands for an address may be one itself.
+        assert_eq!(
+            without("5.1.1 … is unknown", "…@b.example"),
+            "5.1.1 … is unknown"
+        );
     }
 
     #[tokio::test]

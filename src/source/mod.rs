@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::manifest::{Hashes, Photo, StoredUrl};
+use crate::manifest::{Hashes, Photo, PhotoUrl, StoredUrl};
 use crate::plan::MissingReason;
 
 /// Where photos come from.
@@ -84,6 +84,14 @@ pub struct Probe {
     pub modified: Option<Timestamp>,
     /// The server said that it answers whole photos only.
     pub no_ranges: bool,
+}
+
+/// The address of a photo in a bucket.
+fn stored(photo: &Photo) -> Result<&StoredUrl, SourceError> {
+    match &photo.url {
+        PhotoUrl::Stored(url) => Ok(url),
+        PhotoUrl::Web(url) => Err(SourceError::Settings(format!("`{url}` is not in a bucket"))),
+    }
 }
 
 /// Some of a folder's photos.

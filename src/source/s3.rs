@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::{
-    Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Transient, Validators, Want,
+    Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Transient, Validators, Want, stored,
 };
-use crate::manifest::{Hashes, Photo, PhotoUrl, StoredUrl};
+use crate::manifest::{Hashes, Photo, StoredUrl};
 use crate::plan::MissingReason;
 use crate::s3::{S3Bucket, S3Store, StoreErrorKind};
 
@@ -143,17 +143,6 @@ impl S3Source {
             answer.last_modified(),
             answer.content_encoding(),
         ))
-    }
-}
-
-/// The address of an object in a bucket.
-fn stored(photo: &Photo) -> Result<&StoredUrl, SourceError> {
-    match &photo.url {
-        PhotoUrl::Stored(url) => Ok(url),
-        PhotoUrl::Web(_) => Err(SourceError::Settings(format!(
-            "`{}` is not in a bucket",
-            photo.url
-        ))),
     }
 }
 

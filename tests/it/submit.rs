@@ -11,9 +11,10 @@ use wedding_photo_processor::compute::memory::MemoryCompute;
 use wedding_photo_processor::job::Status;
 use wedding_photo_processor::queue::memory::MemoryQueue;
 use wedding_photo_processor::queue::{Delivery, Depth, Queue, QueueError};
+use wedding_photo_processor::sink::memory::MemorySink;
 use wedding_photo_processor::submit::{SubmitError, Submitter};
 
-use crate::support::jobs::{Gate, World, clock, event, parse};
+use crate::support::jobs::{Gate, Shaky, World, clock, event, parse};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -212,23 +213,31 @@ impl Queue for Flaky {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_could_not_be_sent_is_sent_when_it_is_handed_in_again() {
-    let world = World::new();
-    let broken = Arc::new(AtomicBool::new(true));
-    let submitter = Submitter {
+/// A caller whose queue is out of order while `broken`.
+fn flaky(
+    world: &World,
+    broken: &Arc<AtomicBool>,
+) -> Submitter<Shaky, Flaky, MemoryCompute, MemorySink> {
+    Submitter {
         bucket: Arc::clone(&world.bucket),
         bucket_name: "photos".to_owned(),
         queue: Flaky {
             queue: world.queue.clone(),
-            broken: Arc::clone(&broken),
+            broken: Arc::clone(broken),
         },
         compute: MemoryCompute::default(),
         archives: world.archives.clone(),
         public_base_url: None,
         max_containers: 3,
         clock,
-    };
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_sent_is_sent_when_it_is_handed_in_again() {
+    let world = World::new();
+    let broken = Arc::new(AtomicBool::new(true));
+    let submitter = flaky(&world, &broken);
     let (manifest, given) = parse(&event("event", 2));
     for force in [false, true] {
         broken.store(true, Ordering::Relaxed);
@@ -258,19 +267,7 @@ async fn who_could_not_be_called_for_is_told_when_they_come_again() {
     let job = world.submit(&event("event", 2)).await.job;
     world.drain("c1").await.unwrap();
     let broken = Arc::new(AtomicBool::new(true));
-    let submitter = Submitter {
-        bucket: Arc::clone(&world.bucket),
-        bucket_name: "photos".to_owned(),
-        queue: Flaky {
-            queue: world.queue.clone(),
-            broken: Arc::clone(&broken),
-        },
-        compute: MemoryCompute::default(),
-        archives: world.archives.clone(),
-        public_base_url: None,
-        max_containers: 3,
-        clock,
-    };
+    let submitter = flaky(&world, &broken);
     let mut late = event("event", 2);
     late["notify"] = json!({"email": ["late@example.com"]});
     let (manifest, given) = parse(&late);

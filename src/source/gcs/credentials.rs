@@ -143,13 +143,19 @@ impl Access {
                 })?;
                 Self::of_json(&text, &format!("`{}`", path.display()))
             }
-            Credentials::Metadata => Self::of_machine(mds::Builder::default().with_scopes([SCOPE]).build_access_token_credentials()),
+            Credentials::Metadata => {
+                let builder = mds::Builder::default().with_scopes([SCOPE]);
+                Self::of_machine(builder.build_access_token_credentials())
+            }
             Credentials::Machine if !may_have_credentials() => Err(SourceError::Settings(
                 "there are no Google credentials; set `GOOGLE_APPLICATION_CREDENTIALS` to a service \
                  account's key, as a file or as its text, or to `anonymous` for public buckets"
                     .to_owned(),
             )),
-            Credentials::Machine => Self::of_machine(Builder::default().with_scopes([SCOPE]).build_access_token_credentials()),
+            Credentials::Machine => {
+                let builder = Builder::default().with_scopes([SCOPE]);
+                Self::of_machine(builder.build_access_token_credentials())
+            }
         }
     }
 

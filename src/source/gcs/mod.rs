@@ -17,8 +17,8 @@ use url::Url;
 pub use self::credentials::{Access, Credentials};
 use super::google::Resource;
 use super::http::{HttpBody, HttpOptions, HttpSource};
-use super::{Opened, Page, PhotoSource, Probe, SourceError, Validators, Want};
-use crate::manifest::{Photo, PhotoUrl, SourceRules, StoredUrl, WebUrl};
+use super::{Opened, Page, PhotoSource, Probe, SourceError, Validators, Want, stored};
+use crate::manifest::{Photo, SourceRules, StoredUrl, WebUrl};
 use crate::plan::MissingReason;
 
 /// Where Cloud Storage is.
@@ -145,14 +145,6 @@ impl GcsSource {
     }
 }
 
-/// The address of an object in a bucket.
-fn stored(photo: &Photo) -> Result<&StoredUrl, SourceError> {
-    match &photo.url {
-        PhotoUrl::Stored(url) => Ok(url),
-        PhotoUrl::Web(_) => Err(SourceError::Missing(MissingReason::RedirectRefused)),
-    }
-}
-
 impl PhotoSource for GcsSource {
     type Body = HttpBody;
 
@@ -216,6 +208,7 @@ impl PhotoSource for GcsSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::PhotoUrl;
 
     #[tokio::test]
     async fn names_are_encoded_as_one_segment() {
