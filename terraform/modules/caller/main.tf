@@ -1,0 +1,59 @@
+# Whoever hands in jobs: the Worker, a backend, the `submit` command. A user, because a Worker has no role;
+# its keys are made by whoever gives them to the Worker (`aws iam create-access-key`), so that they are in
+# no state. Other callers attach the policy to a role of theirs.
+
+data "aws_iam_policy_document" "submit" {
+  statement {
+    sid       = "HandIn"
+    actions   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
+    resources = [var.queue_arn]
+  }
+
+  statement {
+    sid       = "AskForContainers"
+    actions   = ["batch:SubmitJob"]
+    resources = [var.job_queue_arn, var.job_definition_arn, "${var.job_definition_arn}:*"]
+  }
+
+  # AWS has no finer resource for these ("Actions, resources, and condition keys for AWS Batch").
+  statement {
+    sid       = "CountContainers"
+    actions   = ["batch:DescribeJobs", "batch:ListJobs"]
+    resources = ["*"]
+  }
+}
+
+# For operators: `submit retry --dead-letters`. Callers need not see what others have handed in.
+data "aws_iam_policy_document" "operate" {
+  source_policy_documents = [data.aws_iam_policy_document.submit.json]
+
+  statement {
+    sid       = "LookAtDeadLetters"
+    actions   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
+    resources = [var.dead_letters_arn]
+  }
+}
+
+resource "aws_iam_policy" "submit" {
+  name        = "${var.name}-submit"
+  description = "What handing in jobs to ${var.name} needs"
+  policy      = data.aws_iam_policy_document.submit.json
+  tags        = var.tags
+}
+
+resource "aws_iam_policy" "operate" {
+  name        = "${var.name}-operate"
+  description = "What operating ${var.name} with the submit command needs"
+  policy      = data.aws_iam_policy_document.operate.json
+  tags        = var.tags
+}
+
+resource "aws_iam_user" "caller" {
+  name = "${var.name}-caller"
+  tags = var.tags
+}
+
+resource "aws_iam_user_policy_attachment" "caller" {
+  user       = aws_iam_user.caller.name
+  policy_arn = aws_iam_policy.submit.arn
+}

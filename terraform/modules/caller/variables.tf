@@ -1,0 +1,35 @@
+variable "name" {
+  description = "Prefix of all names."
+  type        = string
+}
+
+variable "tags" {
+  description = "Tags of everything."
+  type        = map(string)
+  default     = {}
+}
+
+variable "queue_arn" {
+  description = "The queue of jobs (SQS)."
+  type        = string
+}
+
+variable "dead_letters_arn" {
+  description = "Its dead-letter queue."
+  type        = string
+}
+
+variable "job_queue_arn" {
+  description = "The Batch job queue."
+  type        = string
+}
+
+variable "job_definition_arn" {
+  description = "ARN of the job definition, without a revision."
+  type        = string
+}
+
+variable "environment" {
+  description = "What a caller is told, without secrets."
+  type        = map(string)
+}
