@@ -17,8 +17,15 @@ use tokio::time::{Instant, timeout};
 
 use super::StoreError;
 use crate::aws::{Action, Aws, AwsError, AwsErrorKind, AwsOptions, HyperClient, Target};
+use crate::retry::RetryPolicy;
 
-/// How long requests to the store wait for the secret to be read again.
+/// How patiently the secret is read again: requests to the store wait for it. They go on with the keys that
+/// are known, or are repeated themselves.
+const READ_AGAIN: RetryPolicy = RetryPolicy {
+    attempts: 2,
+    delay: Duration::from_millis(250),
+};
+/// How long that may take in all.
 const READ_AGAIN_WITHIN: Duration = Duration::from_secs(5);
 /// How long old keys are gone on with before the secret is tried again, if that has failed.
 const TRY_AGAIN_AFTER: Duration = Duration::from_mins(1);
@@ -104,8 +111,9 @@ impl KeyRing {
         options: &SecretOptions,
         http: &HyperClient,
     ) -> Result<Arc<Self>, AwsError> {
-        let vault = Vault::new(options, http).await?;
+        let mut vault = Vault::new(options, http).await?;
         let keys = vault.read().await?;
+        vault.aws = vault.aws.with_retry(READ_AGAIN);
         let now = Instant::now();
         Ok(Arc::new(Self {
             vault,
@@ -304,7 +312,7 @@ mod tests {
             let aws = AwsOptions {
                 region: Some("us-east-1".to_owned()),
                 keys: None,
-                retry: crate::retry::RetryPolicy {
+                retry: RetryPolicy {
                     attempts: 1,
                     delay: Duration::ZERO,
                 },

@@ -12,6 +12,7 @@ use wedding_photo_processor::s3::Keys;
 use crate::support::Running;
 use crate::support::cloud::{Cloud, Guarded};
 use crate::support::origin::{Fault, Origin, Photo, noise};
+use crate::support::r2::Fault as R2Fault;
 use crate::support::secrets::Secret;
 use crate::support::stores::{Kind, Store, service};
 
@@ -28,6 +29,10 @@ impl Scene {
     async fn start() -> Self {
         let store = Store::start(Kind::Minio).await;
         let keys = store.add_keys();
+        Self::with(store, keys).await
+    }
+
+    async fn with(store: Store, keys: Keys) -> Self {
         let scene = Self {
             secret: Secret::of(&keys).await,
             store,
@@ -183,14 +188,20 @@ async fn photos_and_archives_share_the_keys() {
         put.body(bytes).send().await.unwrap();
     }
     let args = ["run", "-", "-o", &scene.address()];
+    let errors = scene.folder.path().join("errors");
     let mut program = Running::start(
         scene
             .command(env!("CARGO_BIN_EXE_processor"), &args)
-            .stdin(Stdio::piped()),
+            .stdin(Stdio::piped())
+            .stderr(fs::File::create(&errors).unwrap()),
     );
     // It reads the secret first, and then waits for its manifest.
     let mut stdin = program.child().stdin.take().unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let end = Instant::now() + Duration::from_secs(20);
+    while !fs::read_to_string(&errors).unwrap().contains(READ) {
+        assert!(Instant::now() < end, "it never began");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let keys = scene.store.add_keys();
     scene.secret.put(&keys).await;
     scene.store.remove_keys(&scene.keys);
@@ -201,13 +212,54 @@ async fn photos_and_archives_share_the_keys() {
     ]);
     stdin.write_all(photos.to_string().as_bytes()).unwrap();
     drop(stdin);
-    let output = program.output();
+    let mut output = program.output();
+    output.stderr = fs::read(&errors).unwrap();
     let text = log(&output, &[&scene.keys, &keys]);
     assert_eq!(code(&output), 0, "{text}");
     assert_eq!(text.matches(REFUSED).count(), 1, "{text}");
     assert_eq!(text.matches(READ).count(), 2, "{text}");
     let archive = scene.store.object("a.zip").await.unwrap();
     assert_eq!(crate::support::names(&archive.into()).len(), 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_refuse_keys_is_understood_and_a_missing_permission_is_none() {
+    let keys = Keys {
+        access_key: "id".to_owned(),
+        secret_key: "hunter2".to_owned(),
+    };
+    let scene = Scene::with(Store::start(Kind::R2).await, keys).await;
+    scene.end_of_stall();
+    let r2 = scene.store.r2.as_ref().unwrap();
+    let refusals = [
+        ("create", 401, "Unauthorized"),
+        ("part", 403, "SignatureDoesNotMatch"),
+        ("complete", 403, "InvalidAccessKeyId"),
+        ("head", 403, ""),
+    ];
+    for (operation, status, code) in refusals {
+        r2.fail(operation, &[R2Fault::Answer(status, code)]);
+    }
+    let output = scene.run().output().unwrap();
+    let text = log(&output, &[&scene.keys]);
+    assert_eq!(code(&output), 0, "{text}");
+    assert_eq!(text.matches(REFUSED).count(), refusals.len(), "{text}");
+    assert_eq!(text.matches(READ).count(), 1 + refusals.len(), "{text}");
+
+    // Once more only.
+    let unknown = R2Fault::Answer(403, "InvalidAccessKeyId");
+    r2.fail("create", &[unknown, unknown]);
+    let output = scene.run().output().unwrap();
+    let text = log(&output, &[&scene.keys]);
+    assert_eq!(code(&output), 2, "{text}");
+    assert_eq!(text.matches(READ).count(), 2, "{text}");
+    assert!(text.contains("`access_key` of the secret in `R2_SECRET_ARN`"));
+
+    r2.fail("create", &[R2Fault::Answer(403, "AccessDenied")]);
+    let output = scene.run().output().unwrap();
+    let text = log(&output, &[&scene.keys]);
+    assert_eq!(code(&output), 2, "{text}");
+    assert!(!text.contains(REFUSED), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -350,6 +402,9 @@ async fn a_container_ends_at_the_start_too() {
     let scene = Scene::start().await;
     let output = scene
         .command(env!("CARGO_BIN_EXE_processor"), &[])
+        // AWS's name for all of its services does, too.
+        .env_remove("AWS_ENDPOINT_URL_SECRETS_MANAGER")
+        .env("AWS_ENDPOINT_URL", &scene.secret.url)
         .env("R2_BUCKET", &scene.store.bucket)
         .env(
             "BATCH_SQS_QUEUE_URL",
