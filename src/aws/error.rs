@@ -45,6 +45,10 @@ impl AwsError {
         Self::new(AwsErrorKind::Settings, message)
     }
 
+    pub(crate) fn temporary(message: impl Into<String>) -> Self {
+        Self::new(AwsErrorKind::Temporary, message)
+    }
+
     /// AWS does something that is not as documented.
     pub(crate) fn odd(message: impl Into<String>) -> Self {
         Self::new(AwsErrorKind::Refused, message)
@@ -111,13 +115,12 @@ where
                 Some(CredentialsError::CredentialsNotLoaded(_)) => {
                     (Settings, no_credentials.to_owned())
                 }
-                Some(CredentialsError::InvalidConfiguration(_)) => (
-                    Settings,
-                    format!("the AWS credentials cannot be used: {cause}"),
-                ),
+                Some(CredentialsError::InvalidConfiguration(_)) => {
+                    (Settings, format!("the credentials cannot be used: {cause}"))
+                }
                 Some(_) => (
                     Temporary,
-                    format!("the AWS credentials could not be had: {cause}"),
+                    format!("the credentials could not be had: {cause}"),
                 ),
                 None => (Refused, format!("{doing} failed: {cause}")),
             }
@@ -181,7 +184,7 @@ where
     }
 }
 
-/// Codes of SQS and Batch ("Common errors" and the actions' own in their API references). Both say
+/// Codes of SQS, Batch and Secrets Manager ("Common errors" and the actions' own in their API references). They say
 /// them with and without a prefix.
 fn by_code(
     context: &Context<'_>,
@@ -204,10 +207,19 @@ fn by_code(
         .next()
         .unwrap_or_default();
     let said = message.unwrap_or("no message");
+    let permission = match said {
+        // Secrets Manager, of a secret that is encrypted with a key of the account's own.
+        "Access to KMS is not allowed" => "kms:Decrypt",
+        _ => action.permission,
+    };
     let (kind, text) = match (name.trim_end_matches("Exception"), status) {
         ("NonExistentQueue" | "QueueDoesNotExist" | "InvalidAddress", _) => (
             Settings,
             format!("there is no {resource}; check the address, the account and the region"),
+        ),
+        ("ResourceNotFound", _) => (
+            Settings,
+            format!("there is no {resource}; check its name, the account and the region"),
         ),
         (
             "AccessDenied" | "KmsAccessDenied" | "UnauthorizedOperation" | "AuthorizationError",
@@ -215,8 +227,7 @@ fn by_code(
         ) => (
             Settings,
             format!(
-                "the AWS credentials may not do this to the {resource} ({doing}); allow `{}`",
-                action.permission
+                "the AWS credentials may not do this to the {resource} ({doing}); allow `{permission}`"
             ),
         ),
         ("InvalidClientTokenId" | "UnrecognizedClient" | "InvalidAccessKeyId", _) => (
@@ -267,8 +278,7 @@ fn by_code(
             Settings,
             format!(
                 "{doing} was refused by {service} (HTTP 403); check {access_key}, and that it may do \
-                 `{}` with the {resource}",
-                action.permission
+                 `{permission}` with the {resource}"
             ),
         ),
         ("", status) => (
@@ -328,6 +338,13 @@ mod tests {
             ),
             (true, 403, Some("AccessDenied"), None),
             (false, 400, Some("AccessDeniedException"), None),
+            (
+                false,
+                400,
+                Some("AccessDeniedException"),
+                Some("Access to KMS is not allowed"),
+            ),
+            (true, 400, Some("ResourceNotFoundException"), None),
             (true, 403, Some("InvalidClientTokenId"), None),
             (
                 false,

@@ -113,6 +113,11 @@ impl Aws {
         })
     }
 
+    /// The same with another patience.
+    pub(crate) fn with_retry(self, retry: RetryPolicy) -> Self {
+        Self { retry, ..self }
+    }
+
     /// What clients of services are made from.
     pub(crate) fn config(&self) -> &SdkConfig {
         &self.config

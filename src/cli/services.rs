@@ -7,8 +7,8 @@ use crate::compute::batch::BatchCompute;
 use crate::deliver::wire::Wire;
 use crate::exit_code::ExitCode;
 use crate::queue::sqs::SqsQueue;
-use crate::s3::{S3Bucket, S3Store};
-use crate::settings::Settings;
+use crate::s3::{S3Bucket, S3Options, S3Store};
+use crate::settings::{Settings, SettingsError};
 use crate::source::routed::RoutedSource;
 
 /// A client for HTTP, which all services share.
@@ -19,21 +19,30 @@ pub fn http() -> Result<HyperClient, Failure> {
     HyperClient::new().map_err(Failure::usage)
 }
 
+/// How the store is reached that `s3://` means, or why it is not; made once, so that all share its keys.
+pub type Store = Result<S3Options, SettingsError>;
+
 /// The store that `s3://` means.
 ///
 /// # Errors
-/// If settings are missing.
-pub async fn store(settings: &Settings, http: &HyperClient) -> Result<S3Store, Failure> {
-    let options = settings.s3_options().map_err(Failure::usage)?;
-    S3Store::new(&options, http).await.map_err(Failure::usage)
+/// If settings are missing, or its keys cannot be had.
+pub async fn store(options: &Store, http: &HyperClient) -> Result<S3Store, Failure> {
+    let options = options
+        .as_ref()
+        .map_err(|error| Failure::usage(error.clone()))?;
+    let store = S3Store::new(options, http).await;
+    store.map_err(|error| {
+        let code = ExitCode::from(&error);
+        Failure::new(error, code)
+    })
 }
 
 /// Where photos come from.
 ///
 /// # Errors
 /// If TLS cannot be set up.
-pub fn source(settings: &Settings) -> Result<RoutedSource, Failure> {
-    RoutedSource::new(settings.source_options()).map_err(Failure::usage)
+pub fn source(settings: &Settings, store: &Store) -> Result<RoutedSource, Failure> {
+    RoutedSource::new(settings.source_options(store.clone())).map_err(Failure::usage)
 }
 
 /// Who tells those who want to know.
@@ -48,15 +57,16 @@ pub fn courier(settings: &Settings) -> Result<Wire, Failure> {
 /// Bucket and queue of the service, and the account that they are in.
 ///
 /// # Errors
-/// If settings are missing.
+/// If settings are missing, or keys cannot be had.
 pub async fn service(
     settings: &Settings,
+    options: &Store,
     http: &HyperClient,
 ) -> Result<(S3Bucket, SqsQueue, Aws), Failure> {
     let names = settings.service().map_err(Failure::usage)?;
-    let options = settings.aws_options().map_err(Failure::usage)?;
-    let bucket = store(settings, http).await?.bucket(names.bucket);
-    let aws = Aws::new(&options, http).await.map_err(|error| {
+    let aws_options = settings.aws_options().map_err(Failure::usage)?;
+    let bucket = store(options, http).await?.bucket(names.bucket);
+    let aws = Aws::new(&aws_options, http).await.map_err(|error| {
         let code = match error.kind {
             AwsErrorKind::Settings => ExitCode::Usage,
             _ => ExitCode::TryAgain,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::aws::error::{AwsErrorKind, root_cause, transport_failure};
+use super::StoreKeys;
+use crate::aws::error::{AwsError, AwsErrorKind, root_cause, transport_failure};
 
 /// A request that a store did not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,26 +85,46 @@ impl fmt::Display for StoreError {
 
 impl Error for StoreError {}
 
-/// What the settings are called that a store was made with.
+/// What went wrong with the keys of the store.
+impl From<AwsError> for StoreError {
+    fn from(error: AwsError) -> Self {
+        Self::new(error.kind.into(), error.to_string())
+    }
+}
+
+impl From<AwsErrorKind> for StoreErrorKind {
+    fn from(kind: AwsErrorKind) -> Self {
+        match kind {
+            AwsErrorKind::Settings => Self::Settings,
+            AwsErrorKind::Temporary => Self::Temporary,
+            AwsErrorKind::Gone | AwsErrorKind::Refused => Self::Refused,
+        }
+    }
+}
+
+/// What the settings are called that a store was made with, as they stand in a sentence.
 #[derive(Debug, Clone)]
 pub struct Names {
     endpoint: &'static str,
-    access_key: &'static str,
+    pub(super) access_key: &'static str,
     secret_key: &'static str,
     address: Option<String>,
 }
 
 impl Names {
-    /// Names for fixed keys, or for the AWS credential chain.
-    pub(super) fn of(fixed_keys: bool, address: Option<String>) -> Self {
-        let (endpoint, access_key, secret_key) = if fixed_keys {
-            ("R2_ENDPOINT", "R2_ACCESS_KEY", "R2_SECRET_KEY")
-        } else {
-            (
-                "AWS_ENDPOINT_URL",
+    pub(super) fn of(keys: &StoreKeys, address: Option<String>) -> Self {
+        let (endpoint, access_key, secret_key) = match keys {
+            StoreKeys::Fixed(_) => ("`R2_ENDPOINT`", "`R2_ACCESS_KEY`", "`R2_SECRET_KEY`"),
+            StoreKeys::Secret(_) => (
+                "`R2_ENDPOINT`",
+                "`access_key` of the secret in `R2_SECRET_ARN`",
+                "`secret_key` of the secret in `R2_SECRET_ARN`",
+            ),
+            StoreKeys::Chain => (
+                "`AWS_ENDPOINT_URL`",
                 "the AWS access key id",
                 "the AWS secret access key",
-            )
+            ),
         };
         Self {
             endpoint,
@@ -113,17 +134,9 @@ impl Names {
         }
     }
 
-    pub(super) fn whose(&self) -> String {
-        if self.access_key.starts_with("the ") {
-            self.access_key.to_owned()
-        } else {
-            format!("`{}`", self.access_key)
-        }
-    }
-
     fn place(&self) -> String {
         match &self.address {
-            Some(address) => format!("{address} (`{}`)", self.endpoint),
+            Some(address) => format!("{address} ({})", self.endpoint),
             None => "AWS".to_owned(),
         }
     }
@@ -145,14 +158,7 @@ where
         transport_failure(error, doing, &names.place(), no_credentials),
         error,
     ) {
-        (Some(failure), _) => {
-            let kind = match failure.kind {
-                AwsErrorKind::Settings => StoreErrorKind::Settings,
-                AwsErrorKind::Temporary => StoreErrorKind::Temporary,
-                AwsErrorKind::Gone | AwsErrorKind::Refused => StoreErrorKind::Refused,
-            };
-            StoreError::new(kind, failure.message)
-        }
+        (Some(failure), _) => StoreError::new(failure.kind.into(), failure.message),
         (None, SdkError::ServiceError(answer)) => {
             let meta = answer.err().meta();
             let status = answer.raw().status().as_u16();
@@ -160,6 +166,29 @@ where
         }
         (None, _) => StoreError::odd(format!("{doing} failed: {}", root_cause(error))),
     }
+}
+
+/// Whether the store refuses the keys themselves, and not what they may do.
+pub(super) fn refuses_keys<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: ProvideErrorMetadata,
+{
+    let SdkError::ServiceError(answer) = error else {
+        return false;
+    };
+    let meta = answer.err().meta();
+    match (meta.code(), answer.raw().status().as_u16()) {
+        (Some("InvalidAccessKeyId" | "SignatureDoesNotMatch"), _) | (_, 401) => true,
+        (Some("InvalidArgument"), _) => about_the_key(meta.message()),
+        // Answers to HEAD have no codes.
+        (None, 403) => true,
+        _ => false,
+    }
+}
+
+/// What R2 says of a key id of the wrong length.
+fn about_the_key(message: Option<&str>) -> bool {
+    message.is_some_and(|message| message.to_ascii_lowercase().contains("access key"))
 }
 
 /// Codes of S3 ("Error responses" in its API reference) and of R2 (documentation, "Error codes").
@@ -178,8 +207,6 @@ fn by_code(
         ..
     } = names;
     let place = names.place();
-    let about_the_key =
-        message.is_some_and(|message| message.to_ascii_lowercase().contains("access key"));
     match (code, status) {
         (Some("NoSuchBucket"), _) => StoreError::new(
             Settings,
@@ -189,7 +216,7 @@ fn by_code(
         ),
         (Some("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired"), _) => StoreError::new(
             Settings,
-            format!("the token that belongs to `{access_key}` has expired; renew it"),
+            format!("the token that belongs to {access_key} has expired; renew it"),
         ),
         (
             Some(
@@ -203,18 +230,17 @@ fn by_code(
             Settings,
             format!("the bucket `{bucket}` is in another region; set `r2.region` or `AWS_REGION`"),
         ),
-        // R2 says so of a key id of the wrong length.
-        (Some("InvalidArgument"), _) if about_the_key => StoreError::new(
+        (Some("InvalidArgument"), _) if about_the_key(message) => StoreError::new(
             Settings,
-            format!("what is in `{access_key}` is not the id of a key; check it"),
+            format!("what is in {access_key} is not the id of a key; check it"),
         ),
         (Some("InvalidAccessKeyId"), _) | (_, 401) => StoreError::new(
             Settings,
-            format!("{place} does not know the key in `{access_key}`; check it"),
+            format!("{place} does not know the key in {access_key}; check it"),
         ),
         (Some("SignatureDoesNotMatch"), _) => StoreError::new(
             Settings,
-            format!("`{secret_key}` is not the secret of `{access_key}`; check both"),
+            format!("{secret_key} is not the secret of {access_key}; check both"),
         ),
         (Some("RequestTimeTooSkewed"), _) => StoreError::new(
             Settings,
@@ -224,7 +250,7 @@ fn by_code(
             StoreError::new(
                 Settings,
                 format!(
-                    "`{access_key}` may not do this to the bucket `{bucket}` ({doing}); \
+                    "{access_key} may not do this to the bucket `{bucket}` ({doing}); \
                      allow it to read and write objects there"
                 ),
             )

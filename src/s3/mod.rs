@@ -6,22 +6,28 @@
 
 pub mod error;
 pub mod reader;
+mod secret;
 
 use std::fmt;
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::{ReconnectMode, RetryConfig};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    BehaviorVersion, IdentityCache, Region, RequestChecksumCalculation, ResponseChecksumValidation,
     StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use tokio::time::Instant;
 
 pub use error::{Names, StoreError, StoreErrorKind};
+use secret::KeyRing;
+pub use secret::{SecretKeys, SecretOptions};
 
 use crate::aws::HyperClient;
 pub use crate::aws::Keys;
@@ -43,10 +49,21 @@ pub struct S3Options {
     pub region: String,
     /// The region where it is AWS by the credential chain; `None` for what the environment says.
     pub aws_region: Option<String>,
-    /// Fixed keys; `None` for the AWS credential chain.
-    pub keys: Option<Keys>,
+    /// Whose keys it is used with.
+    pub keys: StoreKeys,
     /// How failed requests are repeated.
     pub retry: RetryPolicy,
+}
+
+/// Whose keys a store is used with.
+#[derive(Debug, Clone)]
+pub enum StoreKeys {
+    /// Whose the AWS credential chain finds.
+    Chain,
+    /// These.
+    Fixed(Keys),
+    /// Those in a secret of AWS.
+    Secret(SecretKeys),
 }
 
 impl fmt::Debug for S3Options {
@@ -64,6 +81,8 @@ impl fmt::Debug for S3Options {
 #[derive(Debug, Clone)]
 pub struct S3Store {
     client: Client,
+    /// Where keys can change.
+    ring: Option<Arc<KeyRing>>,
     retry: RetryPolicy,
     names: Names,
 }
@@ -76,10 +95,11 @@ pub struct S3Bucket {
 }
 
 impl S3Store {
-    /// Makes a client. Nothing is sent yet, but the AWS credential chain may look around.
+    /// Makes a client. Nothing is sent to the store yet, but the AWS credential chain may look around, and
+    /// a secret is read.
     ///
     /// # Errors
-    /// If nobody knows the AWS region.
+    /// If nobody knows the AWS region, or the secret cannot be read.
     pub async fn new(options: &S3Options, http: &HyperClient) -> Result<Self, StoreError> {
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -96,44 +116,77 @@ impl S3Store {
             .retry_config(
                 RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections),
             );
-        let endpoint = if let Some(keys) = &options.keys {
-            config.set_credentials_provider(Some(keys.provider()));
-            options.endpoint.clone()
-        } else {
-            let aws = crate::aws::chain(http, options.aws_region.as_ref(), None).await;
-            config.set_credentials_provider(aws.credentials_provider());
-            let endpoint = options
-                .endpoint
-                .clone()
-                .or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok())
-                .or_else(|| aws.endpoint_url().map(str::to_owned));
-            match (aws.region(), &endpoint) {
-                (Some(region), _) => config.set_region(Some(region.clone())),
-                (None, Some(_)) => config.set_region(Some(Region::new("us-east-1"))),
-                (None, None) => {
-                    return Err(StoreError::settings(
-                        "the store is AWS, but its region is not known; set `AWS_REGION` or `BATCH_AWS_REGION`, or \
+        let mut ring = None;
+        let endpoint = match &options.keys {
+            StoreKeys::Fixed(keys) => {
+                config.set_credentials_provider(Some(keys.provider()));
+                options.endpoint.clone()
+            }
+            StoreKeys::Secret(keys) => {
+                let read = keys.ring(http).await?;
+                let provider: Arc<dyn ProvideCredentials> = Arc::clone(&read) as _;
+                config.set_identity_cache(IdentityCache::no_cache());
+                config.set_credentials_provider(Some(provider.into()));
+                ring = Some(read);
+                options.endpoint.clone()
+            }
+            StoreKeys::Chain => {
+                let aws = crate::aws::chain(http, options.aws_region.as_ref(), None).await;
+                config.set_credentials_provider(aws.credentials_provider());
+                let endpoint = options
+                    .endpoint
+                    .clone()
+                    .or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok())
+                    .or_else(|| aws.endpoint_url().map(str::to_owned));
+                match (aws.region(), &endpoint) {
+                    (Some(region), _) => config.set_region(Some(region.clone())),
+                    (None, Some(_)) => config.set_region(Some(Region::new("us-east-1"))),
+                    (None, None) => {
+                        return Err(StoreError::settings(
+                            "the store is AWS, but its region is not known; set `AWS_REGION` or `BATCH_AWS_REGION`, or \
                          `R2_ENDPOINT`, `R2_ACCESS_KEY` and `R2_SECRET_KEY` for another store",
-                    ));
-                }
-            };
-            endpoint
+                        ));
+                    }
+                };
+                endpoint
+            }
         };
-        let names = Names::of(options.keys.is_some(), endpoint.clone());
+        let names = Names::of(&options.keys, endpoint.clone());
         if let Some(endpoint) = endpoint {
             // Virtual hosts need DNS that only AWS has for certain.
             config = config.endpoint_url(endpoint).force_path_style(true);
         }
         Ok(Self {
             client: Client::from_conf(config.build()),
+            ring,
             retry: options.retry,
             names,
         })
     }
 
     /// Whose keys it is used with, for people.
-    pub(crate) fn whose(&self) -> String {
-        self.names.whose()
+    pub(crate) fn whose(&self) -> &'static str {
+        self.names.access_key
+    }
+
+    /// Sends a request; once more, where the store refuses keys that may have been changed meanwhile.
+    pub(crate) async fn send<T, E, F>(
+        &self,
+        request: impl Fn() -> F,
+    ) -> Result<T, SdkError<E, HttpResponse>>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let asked = Instant::now();
+        let answer = request().await;
+        match (&self.ring, &answer) {
+            (Some(ring), Err(error)) if error::refuses_keys(error) => {
+                ring.refused(asked).await;
+                request().await
+            }
+            _ => answer,
+        }
     }
 
     /// One of its buckets.
@@ -213,7 +266,7 @@ impl S3Bucket {
         let limit = REQUEST_TIMEOUT + Duration::from_secs(length / SLOWEST_TRANSFER);
         let attempt = || async {
             let asked = Instant::now();
-            let answer = tokio::time::timeout(limit, request()).await;
+            let answer = tokio::time::timeout(limit, self.store.send(&request)).await;
             let seconds = asked.elapsed().as_secs_f64();
             tracing::debug!(
                 seconds,

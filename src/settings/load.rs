@@ -20,10 +20,11 @@ const ENV_PREFIX: &str = "WPP_";
 ///
 /// Values are taken as they are: a secret that looks like a number must stay as it is, and not be
 /// quoted in an error. Later ones win; empty ones are not set.
-const RAW_ENV_NAMES: [(&str, &str, &str); 34] = [
+const RAW_ENV_NAMES: [(&str, &str, &str); 36] = [
     ("R2_ENDPOINT", "r2", "endpoint"),
     ("R2_ACCESS_KEY", "r2", "access_key"),
     ("R2_SECRET_KEY", "r2", "secret_key"),
+    ("R2_SECRET_ARN", "r2", "secret_arn"),
     ("R2_BUCKET", "r2", "bucket"),
     ("SMTP_URL", "deliver", "smtp_url"),
     ("MAIL_FROM", "deliver", "mail_from"),
@@ -41,6 +42,7 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 34] = [
     ("WPP_R2__ENDPOINT", "r2", "endpoint"),
     ("WPP_R2__ACCESS_KEY", "r2", "access_key"),
     ("WPP_R2__SECRET_KEY", "r2", "secret_key"),
+    ("WPP_R2__SECRET_ARN", "r2", "secret_arn"),
     ("WPP_R2__BUCKET", "r2", "bucket"),
     ("WPP_DELIVER__SMTP_URL", "deliver", "smtp_url"),
     ("WPP_DELIVER__MAIL_FROM", "deliver", "mail_from"),
@@ -277,11 +279,19 @@ mod tests {
 
     use super::super::EngineSettings;
     use super::*;
+    use crate::s3::{Keys, S3Options, StoreKeys};
     use crate::settings::Folder;
 
     fn read(file: Option<&str>, flags: &str) -> Result<Loaded, SettingsError> {
         let flags: Dict = serde_json::from_str(flags).unwrap();
         Loaded::read(file.map(Path::new), flags)
+    }
+
+    fn fixed(options: &S3Options) -> &Keys {
+        match &options.keys {
+            StoreKeys::Fixed(keys) => keys,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -366,11 +376,62 @@ mod tests {
             jail.set_env("R2_ENDPOINT", "https://store.example");
             let loaded = read(None, "{}").unwrap();
             let options = loaded.settings.s3_options().unwrap();
-            assert_eq!(options.keys.as_ref().unwrap().access_key, "123456789012");
-            assert_eq!(options.keys.as_ref().unwrap().secret_key, "hunter2");
+            let keys = fixed(&options);
+            assert_eq!(
+                (keys.access_key.as_str(), keys.secret_key.as_str()),
+                ("123456789012", "hunter2")
+            );
             for shown in [format!("{loaded:?}"), format!("{options:?}")] {
                 assert!(!shown.contains("hunter2"), "{shown}");
             }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn keys_are_given_or_in_a_secret() {
+        Jail::expect_with(|jail| {
+            let arn = "arn:aws:secretsmanager:eu-west-3:123456789012:secret:r2-AbCdEf";
+            let cases: [&[(&str, &str)]; 5] = [
+                &[("R2_SECRET_ARN", arn)],
+                &[("R2_SECRET_ARN", arn), ("R2_ACCESS_KEY", "a")],
+                &[
+                    ("R2_ENDPOINT", "https://store.example"),
+                    ("WPP_R2__SECRET_ARN", arn),
+                    ("R2_SECRET_KEY", "hunter2"),
+                ],
+                &[
+                    ("R2_ENDPOINT", "https://store.example"),
+                    ("R2_SECRET_ARN", arn),
+                    ("BATCH_AWS_ACCESS_KEY", "a"),
+                ],
+                &[("WPP_R2__SECRET_MAX_AGE", "0s")],
+            ];
+            let mut lines = Vec::new();
+            for case in cases {
+                for (name, value) in case {
+                    jail.set_env(name, value);
+                }
+                let error = match read(None, "{}") {
+                    Ok(loaded) => loaded.settings.s3_options().unwrap_err(),
+                    Err(error) => error,
+                };
+                let names: Vec<&str> = case.iter().map(|(name, _)| *name).collect();
+                lines.push(format!("{}\n  {error}", names.join(", ")));
+                jail.clear_env();
+            }
+            insta::assert_snapshot!(lines.join("\n"));
+
+            jail.set_env("R2_ENDPOINT", "https://store.example");
+            jail.set_env("R2_SECRET_ARN", "the other name gives way");
+            jail.set_env("WPP_R2__SECRET_ARN", arn);
+            let loaded = read(None, "{}").unwrap();
+            let options = loaded.settings.s3_options().unwrap();
+            assert!(matches!(options.keys, StoreKeys::Secret(_)), "{options:?}");
+            let shown = loaded.effective();
+            let shown = shown.iter().find(|setting| setting.key == "r2.secret_arn");
+            let shown = shown.map(|setting| (setting.value.as_str(), setting.origin.as_str()));
+            assert_eq!(shown, Some((arn, "WPP_R2__SECRET_ARN")));
             Ok(())
         });
     }
@@ -384,7 +445,7 @@ mod tests {
                 jail.set_env("WPP_R2__SECRET_KEY", secret);
                 jail.set_env("R2_SECRET_KEY", "the other name gives way");
                 let options = read(None, "{}").unwrap().settings.s3_options().unwrap();
-                let keys = options.keys.unwrap();
+                let keys = fixed(&options);
                 assert_eq!(
                     (keys.access_key.as_str(), keys.secret_key.as_str()),
                     (secret, secret)

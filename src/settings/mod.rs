@@ -20,7 +20,7 @@ use crate::deliver::wire::{MailOptions, SecretText, WireOptions};
 use crate::engine::EngineOptions;
 use crate::manifest::SourceRules;
 use crate::retry::RetryPolicy;
-use crate::s3::S3Options;
+use crate::s3::{S3Options, SecretKeys, SecretOptions, StoreKeys};
 use crate::source::gcs::{self, Credentials, GcsOptions};
 use crate::source::http::HttpOptions;
 use crate::source::routed::RoutedOptions;
@@ -136,6 +136,10 @@ pub struct R2Settings {
     pub access_key: Option<Text>,
     /// Secret of the access key.
     pub secret_key: Option<Secret>,
+    /// The secret of AWS Secrets Manager that holds the keys, by ARN or name; instead of them.
+    pub secret_arn: Option<Text>,
+    /// How long keys of the secret are used before it is read again; 1 s to 12 h.
+    pub secret_max_age: Human,
     /// The bucket of jobs and their archives.
     pub bucket: Option<Text>,
     /// Region; `auto` for R2.
@@ -263,6 +267,8 @@ impl Default for R2Settings {
             endpoint: None,
             access_key: None,
             secret_key: None,
+            secret_arn: None,
+            secret_max_age: Human(Duration::from_mins(5)),
             bucket: None,
             region: Text("auto".to_owned()),
             // With the delay below more than a minute in all: stores have had outages that long.
@@ -322,8 +328,8 @@ impl Settings {
         }
     }
 
-    /// How photos are reached, wherever they are.
-    pub fn source_options(&self) -> RoutedOptions {
+    /// How photos are reached, wherever they are; those in a store by `store`.
+    pub fn source_options(&self, store: Result<S3Options, SettingsError>) -> RoutedOptions {
         let credentials = self.gcs.credentials.as_ref();
         RoutedOptions {
             http: self.http_options(),
@@ -331,7 +337,7 @@ impl Settings {
                 endpoint: self.gcs.endpoint.0.clone(),
                 credentials: credentials.map_or(Credentials::Machine, |given| given.0.clone()),
             },
-            s3: self.s3_options().map_err(|error| error.to_string()),
+            s3: store.map_err(|error| error.to_string()),
         }
     }
 
@@ -404,23 +410,45 @@ impl Settings {
         }
     }
 
-    /// How the store is reached.
+    /// How the store is reached. Clones share the keys of a secret.
     ///
     /// # Errors
-    /// If only some of the store's settings are there.
+    /// If only some of the store's settings are there, or keys twice.
     pub fn s3_options(&self) -> Result<S3Options, SettingsError> {
         let r2 = &self.r2;
-        let all_or_none = [
-            ("R2_ENDPOINT", "r2.endpoint", r2.endpoint.is_some()),
+        let endpoint = ("R2_ENDPOINT", "r2.endpoint", r2.endpoint.is_some());
+        let fixed = [
             ("R2_ACCESS_KEY", "r2.access_key", r2.access_key.is_some()),
             ("R2_SECRET_KEY", "r2.secret_key", r2.secret_key.is_some()),
         ];
-        together(&all_or_none, "the store's")?;
+        let keys = if let Some(secret) = &r2.secret_arn {
+            if let Some((env, ..)) = fixed.iter().find(|(.., given)| *given) {
+                return Err(SettingsError(vec![format!(
+                    "`R2_SECRET_ARN` and `{env}` are both set, and both say which keys the store is used with; \
+                     keep one of them, in the environment and in `{DEFAULT_FILE}`: `r2.secret_arn`, or \
+                     `r2.access_key` and `r2.secret_key`"
+                )]));
+            }
+            together(
+                &[endpoint, ("R2_SECRET_ARN", "r2.secret_arn", true)],
+                "the store's",
+            )?;
+            StoreKeys::Secret(SecretKeys::new(SecretOptions {
+                secret: secret.0.clone(),
+                max_age: r2.secret_max_age.0,
+                aws: self.aws_options()?,
+            }))
+        } else {
+            let [access_key, secret_key] = fixed;
+            together(&[endpoint, access_key, secret_key], "the store's")?;
+            let keys = keys(r2.access_key.as_ref(), r2.secret_key.as_ref());
+            keys.map_or(StoreKeys::Chain, StoreKeys::Fixed)
+        };
         Ok(S3Options {
             endpoint: r2.endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
             region: r2.region.0.clone(),
             aws_region: self.aws.region.as_ref().map(|region| region.0.clone()),
-            keys: keys(r2.access_key.as_ref(), r2.secret_key.as_ref()),
+            keys,
             retry: RetryPolicy {
                 attempts: r2.attempts,
                 delay: r2.retry_delay.0,
@@ -515,6 +543,12 @@ impl Settings {
                 "1 to 1024",
             ),
             (attempts(self.r2.attempts), "r2.attempts", "1 to 100"),
+            (
+                (Duration::from_secs(1)..=Duration::from_hours(12))
+                    .contains(&self.r2.secret_max_age.0),
+                "r2.secret_max_age",
+                "1 second to 12 hours",
+            ),
             (
                 (1..=1000).contains(&self.batch.max_containers),
                 "batch.max_containers",

@@ -9,7 +9,7 @@ use super::s3::{S3Body, S3Source};
 use super::{Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Validators, Want};
 use crate::aws::HyperClient;
 use crate::manifest::{Photo, PhotoUrl, Scheme};
-use crate::s3::{S3Options, S3Store};
+use crate::s3::{S3Options, S3Store, StoreErrorKind};
 use crate::tls::TlsError;
 
 /// How the sources are reached.
@@ -60,9 +60,11 @@ impl RoutedSource {
             };
             let client = HyperClient::with_read_buffer(MAX_READ_BUFFER_BYTES)
                 .map_err(|error| SourceError::Settings(error.to_string()))?;
-            let store = S3Store::new(options, &client)
-                .await
-                .map_err(|error| SourceError::Settings(error.to_string()))?;
+            let store = S3Store::new(options, &client).await;
+            let store = store.map_err(|error| match error.kind {
+                StoreErrorKind::Temporary => SourceError::transient(error.to_string()),
+                _ => SourceError::Settings(error.to_string()),
+            })?;
             Ok(S3Source::new(store, self.options.http.response_timeout))
         };
         self.s3.get_or_try_init(make).await

@@ -41,17 +41,19 @@ impl S3Source {
     }
 
     /// A single attempt.
-    async fn attempt<T, E>(
+    async fn attempt<T, E, F>(
         &self,
         url: &StoredUrl,
         doing: &'static str,
         permission: &'static str,
-        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        request: impl Fn() -> F,
     ) -> Result<T, SourceError>
     where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let answer = timeout(self.response_timeout, request).await.map_err(|_| {
+        let sending = self.store.send(request);
+        let answer = timeout(self.response_timeout, sending).await.map_err(|_| {
             let seconds = self.response_timeout.as_secs_f32();
             SourceError::transient(format!("no answer within {seconds} s"))
         })?;
@@ -117,14 +119,16 @@ impl S3Source {
             )),
             Want::Whole | Want::MaybeGzip => None,
         };
-        let request = bucket
-            .client()
-            .get_object()
-            .bucket(url.bucket())
-            .key(url.key())
-            .set_range(range)
-            .set_if_match(e_tag)
-            .send();
+        let request = || {
+            bucket
+                .client()
+                .get_object()
+                .bucket(url.bucket())
+                .key(url.key())
+                .set_range(range.clone())
+                .set_if_match(e_tag.clone())
+                .send()
+        };
         self.attempt(url, "reading a photo", "s3:GetObject", request)
             .await
     }
@@ -218,13 +222,15 @@ impl PhotoSource for S3Source {
     async fn list(&self, folder: &Photo, after: Option<&str>) -> Result<Page, SourceError> {
         let url = stored(folder)?;
         let bucket = self.bucket(url);
-        let request = bucket
-            .client()
-            .list_objects_v2()
-            .bucket(url.bucket())
-            .prefix(url.key())
-            .set_continuation_token(after.map(str::to_owned))
-            .send();
+        let request = || {
+            bucket
+                .client()
+                .list_objects_v2()
+                .bucket(url.bucket())
+                .prefix(url.key())
+                .set_continuation_token(after.map(str::to_owned))
+                .send()
+        };
         let answer = self.attempt(url, "listing a folder", "s3:ListBucket", request);
         let answer = answer.await.map_err(|error| match error {
             SourceError::Missing(MissingReason::AccessDenied { permission }) => {

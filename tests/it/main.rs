@@ -10,6 +10,7 @@
 //! - `faults`: a misbehaving origin, and every kind of bad input
 //! - `private`: photos in private buckets, over fake-gcs-server, MinIO and R2's rules
 //! - `queue`: one conformance suite for every queue
+//! - `secret`: keys in Secrets Manager: read at the start, changed while a program runs, wrong
 //! - `sink`: one conformance suite for every sink
 //! - `service`: the programs over MinIO, LocalStack and moto: output, errors, signals
 //! - `store`: archives into buckets: the same bytes everywhere, failures, wrong settings
@@ -26,6 +27,7 @@ mod engine;
 mod faults;
 mod private;
 mod queue;
+mod secret;
 mod service;
 mod sink;
 mod store;

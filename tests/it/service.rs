@@ -10,12 +10,12 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::Running;
-use crate::support::cloud::Cloud;
+use crate::support::cloud::{Cloud, Guarded};
 use crate::support::google::Google;
 use crate::support::mail::Mailbox;
 use crate::support::metadata::Metadata;
 use crate::support::origin::{Fault, Origin, Photo, noise};
-use crate::support::stores::{self, Kind, Store, service};
+use crate::support::stores::{self, Kind, Store};
 
 /// Compares with a snapshot, without what differs from run to run.
 macro_rules! assert_said {
@@ -487,56 +487,6 @@ async fn wrong_settings_are_named_and_nothing_is_enqueued() {
         text.contains("\"done\":0,\"failed\":0,\"put_aside\":0"),
         "{text}"
     );
-}
-
-/// A moto of the test's own, which asks for permissions, with an account that has none.
-struct Guarded {
-    _server: Running,
-    url: String,
-    keys: Value,
-}
-
-impl Guarded {
-    fn start() -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port().to_string();
-        drop(free);
-        let python = service("TEST_PYTHON");
-        let server = Running::start(
-            Command::new(&python)
-                .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port])
-                // The three calls below are let through.
-                .env("INITIAL_NO_AUTH_ACTION_COUNT", "3")
-                .stdout(Stdio::null())
-                .stderr(Stdio::null()),
-        );
-        let url = format!("http://127.0.0.1:{port}");
-        let script = "
-import boto3, json, sys, time, urllib.request
-url = sys.argv[1]
-for _ in range(100):
-    try:
-        urllib.request.urlopen(url + '/moto-api/', timeout=5); break
-    except OSError:
-        time.sleep(0.1)
-at = dict(endpoint_url=url, region_name='us-east-1', aws_access_key_id='a', aws_secret_access_key='b')
-iam = boto3.client('iam', **at)
-iam.create_user(UserName='guest')
-key = iam.create_access_key(UserName='guest')['AccessKey']
-queue = boto3.client('sqs', **at).create_queue(QueueName='guarded')['QueueUrl']
-print(json.dumps({'id': key['AccessKeyId'], 'secret': key['SecretAccessKey'], 'queue': queue}))
-";
-        let output = Command::new(&python)
-            .args(["-c", script, &url])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-        Self {
-            _server: server,
-            url,
-            keys: serde_json::from_slice(&output.stdout).unwrap(),
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

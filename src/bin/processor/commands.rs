@@ -28,6 +28,7 @@ use crate::progress_bar::Bar;
 /// What every command needs.
 pub(crate) struct Context {
     pub(crate) loaded: Loaded,
+    pub(crate) store: services::Store,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -46,9 +47,9 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Result<E
 
 async fn run_manifest(args: &RunArgs, context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.loaded.settings;
-    let destination = Destination::parse(&args.output, settings).await?;
+    let destination = Destination::parse(&args.output, context).await?;
     let manifest = read_manifest(&args.manifest, context).await?;
-    let report = make_archives(manifest, &destination, settings, &context.cancel).await?;
+    let report = make_archives(manifest, &destination, settings, context).await?;
     show(&report, args.json, settings.log.format)?;
     Ok(ExitCode::Done)
 }
@@ -75,8 +76,8 @@ async fn run_demo(args: &DemoArgs, context: &Context) -> Result<ExitCode, Failur
         &Defaults::default(),
         &settings.source_rules(),
     )?;
-    let destination = Destination::parse(&args.output, &settings).await?;
-    let report = make_archives(manifest, &destination, &settings, &context.cancel).await?;
+    let destination = Destination::parse(&args.output, context).await?;
+    let report = make_archives(manifest, &destination, &settings, context).await?;
     show(&report, args.json, settings.log.format)?;
     Ok(ExitCode::Done)
 }
@@ -85,9 +86,10 @@ async fn make_archives(
     manifest: Manifest,
     destination: &Destination,
     settings: &Settings,
-    cancel: &CancellationToken,
+    context: &Context,
 ) -> Result<Report, Failure> {
-    let source = Arc::new(services::source(settings)?);
+    let source = Arc::new(services::source(settings, &context.store)?);
+    let cancel = &context.cancel;
     let options = settings.engine_options();
     let progress = Arc::new(Progress::default());
     let bar = Bar::follow(Arc::clone(&progress));
@@ -122,7 +124,7 @@ fn show(report: &Report, json: bool, format: LogFormat) -> Result<(), Failure> {
 async fn plan(args: &PlanArgs, context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.loaded.settings;
     let manifest = Arc::new(read_manifest(&args.manifest, context).await?);
-    let source = Arc::new(services::source(settings)?);
+    let source = Arc::new(services::source(settings, &context.store)?);
     let progress = Arc::new(Progress::default());
     let bar = Bar::follow(Arc::clone(&progress));
     let options = settings.engine_options();
@@ -154,7 +156,7 @@ struct NamedFindings {
 }
 
 /// Looks at an archive where it is: in a file, or in a bucket by ranged reads.
-async fn inspect(path: &Path, settings: &Settings) -> Result<Findings, Failure> {
+async fn inspect(path: &Path, context: &Context) -> Result<Findings, Failure> {
     let text = path.to_string_lossy();
     if let Some((bucket, key)) = s3_address(&text)? {
         if key.is_empty() || key.ends_with('/') {
@@ -162,7 +164,7 @@ async fn inspect(path: &Path, settings: &Settings) -> Result<Findings, Failure> 
                 "`{text}` names no object; write s3://bucket/key"
             )));
         }
-        let bucket = services::store(settings, &services::http()?)
+        let bucket = services::store(&context.store, &services::http()?)
             .await?
             .bucket(bucket);
         let opened = bucket.open(key).await.map_err(|error| {
@@ -188,7 +190,7 @@ async fn verify_archives(args: &VerifyArgs, context: &Context) -> Result<ExitCod
     for path in &args.archives {
         tokio::select! {
             () = context.cancel.cancelled() => return Err(EngineError::Cancelled.into()),
-            findings = inspect(path, &context.loaded.settings) => found.push(findings?),
+            findings = inspect(path, context) => found.push(findings?),
         }
     }
     let completeness = match (&args.plan, &args.manifest) {
@@ -319,7 +321,7 @@ enum Destination {
 }
 
 impl Destination {
-    async fn parse(output: &Path, settings: &Settings) -> Result<Self, Failure> {
+    async fn parse(output: &Path, context: &Context) -> Result<Self, Failure> {
         let text = output.to_string_lossy();
         if text == "-" {
             return Err(Failure::usage(
@@ -328,7 +330,7 @@ impl Destination {
             ));
         }
         if let Some((bucket, key)) = s3_address(&text)? {
-            let bucket = services::store(settings, &services::http()?)
+            let bucket = services::store(&context.store, &services::http()?)
                 .await?
                 .bucket(bucket);
             return Ok(Self::S3(S3Sink::new(bucket, key)));
@@ -388,7 +390,7 @@ fn parse(bytes: &[u8], mut defaults: Defaults, context: &Context) -> Result<Mani
 /// What is in the folders of a manifest now.
 async fn without_folders(manifest: Manifest, context: &Context) -> Result<Arc<Manifest>, Failure> {
     let settings = &context.loaded.settings;
-    let source = services::source(settings)?;
+    let source = services::source(settings, &context.store)?;
     let options = settings.engine_options();
     let listing = engine::list_folders(Arc::new(manifest), &source, &options);
     match context.cancel.run_until_cancelled(listing).await {

@@ -21,8 +21,8 @@ const ECS_METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
 pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.loaded.settings;
     let http = services::http()?;
-    let (bucket, queue, _) = services::service(settings, &http).await?;
-    let source = services::source(settings)?;
+    let (bucket, queue, _) = services::service(settings, &context.store, &http).await?;
+    let source = services::source(settings, &context.store)?;
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let log_stream = match variable(ECS_METADATA) {
         Some(url) => host::log_stream(&http, &url).await,

@@ -51,7 +51,11 @@ fn start(args: Args, format: &mut LogFormat) -> Result<exit_code::ExitCode, Fail
     let outcome = runtime.block_on(async {
         let cancel = CancellationToken::new();
         let signal = shutdown::listen(cancel.clone()).map_err(Failure::try_again)?;
-        let context = Context { loaded, cancel };
+        let context = Context {
+            store: loaded.settings.s3_options(),
+            loaded,
+            cancel,
+        };
         let outcome = commands::run(args.command, &context).await;
         if context.cancel.is_cancelled() && outcome.is_err() {
             // A Spot instance that is taken away stops the program without a signal.

@@ -39,7 +39,8 @@ type Service = Submitter<S3Bucket, SqsQueue, BatchCompute, S3Bucket>;
 impl Context {
     async fn service(&self) -> Result<Service, Failure> {
         let http = services::http()?;
-        let (bucket, queue, aws) = services::service(&self.settings, &http).await?;
+        let store = self.settings.s3_options();
+        let (bucket, queue, aws) = services::service(&self.settings, &store, &http).await?;
         let compute = services::compute(&self.settings, &aws)?;
         Ok(Submitter {
             bucket_name: bucket.name().to_owned(),

@@ -1,8 +1,11 @@
 //! A queue at LocalStack and a job queue at moto, of the test's own; `ci/provision.py` makes them.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
+use super::Running;
 use super::stores::service;
 
 /// What the settings name.
@@ -52,5 +55,56 @@ impl Cloud {
                 "http://127.0.0.1:1".to_owned(),
             ),
         ]
+    }
+}
+
+/// A moto of the test's own, which asks for permissions, with an account that has none.
+pub(crate) struct Guarded {
+    _server: Running,
+    pub(crate) url: String,
+    pub(crate) keys: Value,
+}
+
+impl Guarded {
+    pub(crate) fn start() -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port().to_string();
+        drop(free);
+        let python = service("TEST_PYTHON");
+        let server = Running::start(
+            Command::new(&python)
+                .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port])
+                // The three calls below are let through.
+                .env("INITIAL_NO_AUTH_ACTION_COUNT", "3")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        );
+        let url = format!("http://127.0.0.1:{port}");
+        let script = "
+import boto3, json, sys, time, urllib.request
+url = sys.argv[1]
+for _ in range(100):
+    try:
+        urllib.request.urlopen(url + '/moto-api/', timeout=5); break
+    except OSError:
+        time.sleep(0.1)
+at = dict(endpoint_url=url, region_name='us-east-1', aws_access_key_id='a', aws_secret_access_key='b')
+iam = boto3.client('iam', **at)
+iam.create_user(UserName='guest')
+key = iam.create_access_key(UserName='guest')['AccessKey']
+queue = boto3.client('sqs', **at).create_queue(QueueName='guarded')['QueueUrl']
+print(json.dumps({'id': key['AccessKeyId'], 'secret': key['SecretAccessKey'], 'queue': queue}))
+";
+        let output = Command::new(&python)
+            .args(["-c", script, &url])
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        Self {
+            _server: server,
+            url,
+            keys: serde_json::from_slice(&output.stdout).unwrap(),
+        }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod mail;
 pub(crate) mod metadata;
 pub(crate) mod origin;
 pub(crate) mod r2;
+pub(crate) mod secrets;
 pub(crate) mod stores;
 
 use std::io::{Cursor, Write as _};

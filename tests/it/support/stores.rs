@@ -1,21 +1,55 @@
 //! The S3-compatible stores that the tests run against: MinIO and LocalStack, which `ci/services`
 //! starts, and the one with R2's rules; each plain and over TLS.
 
+use std::io::Write as _;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA256};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use sha2::Digest as _;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use wedding_photo_processor::aws::HyperClient;
 use wedding_photo_processor::retry::RetryPolicy;
-use wedding_photo_processor::s3::{Keys, S3Bucket, S3Options, S3Store};
+use wedding_photo_processor::s3::{Keys, S3Bucket, S3Options, S3Store, StoreKeys};
 
 use super::r2::R2;
+
+/// What MinIO's interface for administrators wants bodies to be encrypted with (madmin-go, `EncryptData`):
+/// AES-256-GCM by a key from PBKDF2, in one fragment of sio-go's.
+fn madmin_encrypted(password: &str, body: &[u8]) -> Vec<u8> {
+    let salt: [u8; 32] = rand::random();
+    let nonce: [u8; 8] = rand::random();
+    let mut key = [0; 32];
+    let rounds = NonZeroU32::new(8192).unwrap();
+    pbkdf2::derive(
+        PBKDF2_HMAC_SHA256,
+        rounds,
+        &salt,
+        password.as_bytes(),
+        &mut key,
+    );
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).unwrap());
+    let seal = |number: u32, associated: &[u8], text: &mut Vec<u8>| {
+        let nonce = [&nonce[..], &number.to_le_bytes()].concat();
+        let nonce = Nonce::try_assume_unique_for_key(&nonce).unwrap();
+        key.seal_in_place_append_tag(nonce, Aad::from(associated), text)
+            .unwrap();
+    };
+    let (mut associated, mut text) = (Vec::new(), body.to_vec());
+    seal(0, &[], &mut associated);
+    // 0x80: the last fragment.
+    seal(1, &[&[0x80], &associated[..]].concat(), &mut text);
+    // 2: which key derivation and which cipher.
+    [&salt[..], &[2], &nonce, &text].concat()
+}
 
 /// Which store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +141,7 @@ impl Store {
             endpoint: Some(self.endpoint.clone()),
             region: "us-east-1".to_owned(),
             aws_region: None,
-            keys: Some(Keys {
+            keys: StoreKeys::Fixed(Keys {
                 access_key: self.access_key.clone(),
                 secret_key: self.secret_key.clone(),
             }),
@@ -181,6 +215,53 @@ impl Store {
             ("AWS_SECRET_ACCESS_KEY", field("SecretAccessKey")),
             ("AWS_SESSION_TOKEN", field("SessionToken")),
         ]
+    }
+
+    /// New keys of MinIO's, which may do all that ours may.
+    pub(crate) fn add_keys(&self) -> Keys {
+        let new = || format!("{:016x}", rand::random::<u64>());
+        let keys = Keys {
+            access_key: new(),
+            secret_key: new(),
+        };
+        let wanted =
+            serde_json::json!({"accessKey": keys.access_key, "secretKey": keys.secret_key});
+        let body = madmin_encrypted(&self.secret_key, wanted.to_string().as_bytes());
+        self.administrate("PUT", "add-service-account", &body);
+        keys
+    }
+
+    /// These keys are good no more.
+    pub(crate) fn remove_keys(&self, keys: &Keys) {
+        let call = format!("delete-service-account?accessKey={}", keys.access_key);
+        self.administrate("DELETE", &call, &[]);
+    }
+
+    /// A request to the interface that MinIO's own `mc admin` uses.
+    fn administrate(&self, method: &str, call: &str, body: &[u8]) {
+        let mut body_file = tempfile::NamedTempFile::new().unwrap();
+        body_file.write_all(body).unwrap();
+        let digest = sha2::Sha256::digest(body);
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let output = Command::new("curl")
+            .args([
+                "-sS",
+                "--fail-with-body",
+                "--aws-sigv4",
+                "aws:amz:us-east-1:s3",
+            ])
+            .args(["-X", method, "-H", "Content-Type: application/octet-stream"])
+            .args(["-H", &format!("x-amz-content-sha256: {digest}")])
+            .args([
+                "--user",
+                &format!("{}:{}", self.access_key, self.secret_key),
+            ])
+            .arg("--data-binary")
+            .arg(format!("@{}", body_file.path().display()))
+            .arg(format!("{}/minio/admin/v3/{call}", self.endpoint))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     /// The environment that the program needs to use the store.
