@@ -1,5 +1,5 @@
-# What the modules come to together. `tests/data/contract.json` is what the programs say of themselves: a Rust
-# test compares it with the code.
+# What the modules come to together. `tests/data/contract.json` is what the programs say of themselves
+# (`src/exit_code.rs`, `src/processor/metrics.rs`).
 
 mock_provider "aws" {
   source = "./tests/aws"
