@@ -168,3 +168,25 @@ impl From<&EngineError> for ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn the_job_definition_knows_every_code() {
+        let contract: Value =
+            serde_json::from_str(include_str!("../tests/data/contract.json")).unwrap();
+        let codes: Vec<Value> = ExitCode::TABLE
+            .iter()
+            .map(|&(code, meaning, retry)| json!({"code": code as u8, "meaning": meaning, "retry": retry}))
+            .collect();
+        assert_eq!(
+            contract["exit_codes"],
+            json!(codes),
+            "tests/data/contract.json, for terraform/"
+        );
+    }
+}

@@ -20,7 +20,7 @@
 //! - [`letter`]: what those who wait are told, as e-mails. *Core, pure.*
 //! - [`clock`]: time and chance, from outside. [`retry`]: when to try again, and when to give up.
 //! - [`tls`]: the one TLS stack. [`aws`]: region, credentials and one way to call. [`s3`]: the one
-//!   client for S3-compatible stores.
+//!   client for S3-compatible stores, whose keys may be in a secret of AWS.
 //! - [`source`]: port through which photos come in: HTTP, Cloud Storage, S3, memory.
 //! - [`sink`]: port through which archives go out: R2 and S3, files, memory, nowhere.
 //! - [`bucket`]: port for small objects with conditional writes: R2 and S3, a folder, memory.

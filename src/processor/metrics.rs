@@ -126,4 +126,23 @@ mod tests {
         assert_eq!(failed["JobsFailed"], 1);
         assert_eq!(failed.get("Throughput"), None);
     }
+
+    #[test]
+    fn charts_and_alarms_know_every_metric() {
+        let contract: Value =
+            serde_json::from_str(include_str!("../../tests/data/contract.json")).unwrap();
+        let contract = &contract["metrics"];
+        let metrics = JobMetrics {
+            outcome: "done",
+            ..JobMetrics::default()
+        };
+        let mut names: Vec<&str> = metrics.values().iter().map(|(name, ..)| *name).collect();
+        let mut known: Vec<&str> = (contract["names"].as_array().unwrap().iter())
+            .map(|name| name.as_str().unwrap())
+            .collect();
+        names.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(known, names, "tests/data/contract.json, for terraform/");
+        assert_eq!(contract["namespace"], NAMESPACE);
+    }
 }
