@@ -1,5 +1,5 @@
-# What the modules come to together. `tests/data/contract.json` is what the programs say of themselves
-# (`src/exit_code.rs`, `src/processor/metrics.rs`).
+# What the modules come to together. `tests/data/contract.json` is what the programs say of themselves; tests in
+# `src/exit_code.rs` and `src/processor/metrics.rs` compare it with the code.
 
 mock_provider "aws" {
   source = "./tests/aws"
@@ -214,7 +214,7 @@ run "on_demand_only_on_arm" {
   }
 
   assert {
-    condition     = output.batch.compute_environments == { on_demand = "wedding-photo-processor-compute-env" }
+    condition     = output.batch.compute_environments == { on_demand = "wedding-photo-processor-compute-env-on-demand" }
     error_message = "There is more than one compute environment, or it has another name."
   }
 

@@ -102,9 +102,7 @@ resource "aws_launch_template" "instances" {
 resource "aws_batch_compute_environment" "this" {
   for_each = merge(
     var.spot ? { spot = { name = "${var.name}-compute-env", type = "SPOT", strategy = "SPOT_PRICE_CAPACITY_OPTIMIZED" } } : {},
-    { on_demand = {
-      name = var.spot ? "${var.name}-compute-env-on-demand" : "${var.name}-compute-env", type = "EC2", strategy = "BEST_FIT_PROGRESSIVE"
-    } },
+    { on_demand = { name = "${var.name}-compute-env-on-demand", type = "EC2", strategy = "BEST_FIT_PROGRESSIVE" } },
   )
 
   compute_environment_name = each.value.name
@@ -130,6 +128,9 @@ resource "aws_batch_compute_environment" "this" {
   }
 
   lifecycle {
+    # One that is no longer wanted goes after the job queue has let go of it.
+    create_before_destroy = true
+
     precondition {
       condition     = alltrue([for type, containers in local.fits : containers >= 1])
       error_message = "No container of ${var.vcpus} vCPUs and ${var.memory_mib} MiB fits ${join(", ", [for type, containers in local.fits : type if containers < 1])}: its job would wait for ever. Lower `vcpus` or `memory_mib`, or take other `instance_types`."

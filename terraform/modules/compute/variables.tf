@@ -73,7 +73,7 @@ variable "max_vcpus" {
 }
 
 variable "spot" {
-  description = "Whether Spot instances are tried first (about a third of the price; they may be taken away, and the job goes on elsewhere)."
+  description = "Whether Spot instances are tried first (cheaper; they may be taken away, and the job is done elsewhere)."
   type        = bool
   default     = true
 }

@@ -27,7 +27,7 @@ locals {
         concat(local.ours.Throughput, [{ label = "slowest tenth", stat = "p10" }]),
         concat(local.ours.Throughput, [{ label = "fastest tenth", stat = "p90" }]),
       ] },
-      { title = "Where the time goes, s a job", stat = "Average", view = "timeSeries", stacked = true, lines = [
+      { title = "Where the time goes, s a job", stat = "Average", stacked = true, lines = [
         concat(local.ours.QueueWait, [{ label = "waiting for a container" }]),
         concat(local.ours.Probing, [{ label = "looking at photos" }]),
         concat(local.ours.Transferring, [{ label = "moving them" }]),

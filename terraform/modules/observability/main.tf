@@ -31,13 +31,26 @@ data "aws_iam_policy_document" "alarms" {
 
     principals {
       type        = "Service"
-      identifiers = ["cloudwatch.amazonaws.com", "events.amazonaws.com", "budgets.amazonaws.com"]
+      identifiers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
     }
 
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
       values   = [data.aws_caller_identity.current.account_id]
+    }
+  }
+
+  # Without a condition: EventBridge long documented that it passes none, and a call that does not come is worse
+  # than one too many.
+  statement {
+    sid       = "PublishEvents"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.alarms.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
     }
   }
 }
@@ -137,15 +150,22 @@ resource "aws_cloudwatch_metric_alarm" "no_progress" {
   ok_actions          = [aws_sns_topic.alarms.arn]
   tags                = var.tags
 
+  # Whatever becomes of a job for good, its message is deleted. This is the queue's own metric, since one of
+  # ours that was not written for so long has no values at all, which no expression fills.
   metric_query {
     id          = "stuck"
     label       = "Jobs, if none has ended"
-    expression  = "IF(FILL(done, 0) + FILL(failed, 0) + FILL(again, 0) == 0, waiting + taken, 0)"
+    expression  = "IF(deleted == 0, waiting + taken, 0)"
     return_data = true
   }
 
   dynamic "metric_query" {
-    for_each = { waiting = "ApproximateNumberOfMessagesVisible", taken = "ApproximateNumberOfMessagesNotVisible" }
+    # Of a queue that was empty for a moment nobody says that it is stuck.
+    for_each = {
+      waiting = { name = "ApproximateNumberOfMessagesVisible", stat = "Minimum" }
+      taken   = { name = "ApproximateNumberOfMessagesNotVisible", stat = "Minimum" }
+      deleted = { name = "NumberOfMessagesDeleted", stat = "Sum" }
+    }
 
     content {
       id          = metric_query.key
@@ -153,27 +173,10 @@ resource "aws_cloudwatch_metric_alarm" "no_progress" {
 
       metric {
         namespace   = "AWS/SQS"
-        metric_name = metric_query.value
+        metric_name = metric_query.value.name
         dimensions  = { QueueName = var.queue_name }
         period      = 300
-        # Of a queue that was empty for a moment nobody says that it is stuck.
-        stat = "Minimum"
-      }
-    }
-  }
-
-  dynamic "metric_query" {
-    for_each = { done = "JobsDone", failed = "JobsFailed", again = "AttemptsFailed" }
-
-    content {
-      id          = metric_query.key
-      return_data = false
-
-      metric {
-        namespace   = local.namespace
-        metric_name = metric_query.value
-        period      = 300
-        stat        = "Sum"
+        stat        = metric_query.value.stat
       }
     }
   }

@@ -2,10 +2,18 @@
 # that nobody could deal with. And the safety net: when messages wait and nobody takes them, a container
 # is asked for.
 
+data "aws_region" "current" {}
+
 data "aws_caller_identity" "current" {}
 
+data "aws_partition" "current" {}
+
+locals {
+  jobs = "${var.name}-jobs"
+}
+
 resource "aws_sqs_queue" "jobs" {
-  name                       = "${var.name}-jobs"
+  name                       = local.jobs
   visibility_timeout_seconds = var.visibility_timeout
   receive_wait_time_seconds  = 20
   # The default, four days; what nobody did by then nobody waits for.
@@ -25,14 +33,11 @@ resource "aws_sqs_queue" "dead_letters" {
   message_retention_seconds = 1209600
   sqs_managed_sse_enabled   = true
   tags                      = var.tags
-}
 
-resource "aws_sqs_queue_redrive_allow_policy" "dead_letters" {
-  queue_url = aws_sqs_queue.dead_letters.id
-
+  # By name: each queue would have to be there before the other.
   redrive_allow_policy = jsonencode({
     redrivePermission = "byQueue"
-    sourceQueueArns   = [aws_sqs_queue.jobs.arn]
+    sourceQueueArns   = ["arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.name}:${data.aws_caller_identity.current.account_id}:${local.jobs}"]
   })
 }
 
