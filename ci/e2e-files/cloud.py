@@ -16,7 +16,11 @@ CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
 STATUSES = ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED"]
 
 
-def client(service, endpoint, key="test", secret="test", **more):
+# Of both services: the account's number (`ci/terraform-files/local`).
+ACCOUNT = "123456789012"
+
+
+def client(service, endpoint, key=ACCOUNT, secret="test", **more):
     return boto3.client(service, endpoint_url=os.environ[endpoint], region_name="us-east-1", aws_access_key_id=key,
                         aws_secret_access_key=secret, config=CONFIG, **more)
 
@@ -100,21 +104,67 @@ def peek(url):
                for message in got.get("Messages", [])], sys.stdout)
 
 
+def purge(*urls):
+    """Takes everything out of these queues."""
+    for url in urls:
+        sqs().purge_queue(QueueUrl=url)
+
+
+def register_idle(name):
+    """A job definition whose containers never start; prints its name."""
+    batch().register_job_definition(jobDefinitionName=name, type="container", containerProperties={
+        "image": "there-is-none", "command": [], "vcpus": 1, "memory": 64})
+    print(name)
+
+
+def as_ecs_runs_it(definition):
+    """Arguments of `docker run`, a line each, for what the job definition says and moto ignores.
+
+    Secrets are looked up as the ECS agent does it.
+    """
+    [found] = batch().describe_job_definitions(jobDefinitionName=definition, status="ACTIVE")["jobDefinitions"]
+    container, secrets = found["containerProperties"], client("secretsmanager", "TEST_MOTO")
+    environment = {pair["name"]: pair["value"] for pair in container["environment"]}
+    for pair in container["secrets"]:
+        environment[pair["name"]] = secrets.get_secret_value(SecretId=pair["valueFrom"])["SecretString"]
+    volumes = {volume["name"]: volume["host"]["sourcePath"] for volume in container["volumes"]}
+    print(f"--user={container['user']}")
+    print(f"--read-only={str(container['readonlyRootFilesystem']).lower()}")
+    for mount in container["mountPoints"]:
+        print(f"--volume={volumes[mount['sourceVolume']]}:{mount['containerPath']}")
+    for name, value in environment.items():
+        print(f"--env={name}={value}")
+    print(container["image"])
+
+
 def submit_job(name, job_queue, definition):
     """SubmitJob without any overrides, as `aws batch submit-job` does it; prints the job's id."""
     print(batch().submit_job(jobName=name, jobQueue=job_queue, jobDefinition=definition)["jobId"])
 
 
-def all_jobs(job_queue):
+def all_jobs(job_queue, since="0", statuses=STATUSES):
     asked = batch()
-    for status in STATUSES:
+    for status in statuses:
         for page in asked.get_paginator("list_jobs").paginate(jobQueue=job_queue, jobStatus=status):
-            yield from page["jobSummaryList"]
+            yield from (job for job in page["jobSummaryList"] if job["createdAt"] >= float(since) * 1000)
 
 
-def jobs(job_queue):
-    """A line for each Batch job: id, status, exit code."""
-    for job in all_jobs(job_queue):
+def settle(job_queue):
+    """Ends all containers."""
+    asked = batch()
+
+    def none_left():
+        left = list(all_jobs(job_queue, statuses=STATUSES[:-2]))
+        for job in left:
+            asked.terminate_job(jobId=job["jobId"], reason="the next scenario")
+        return not left
+
+    until(30, "all Batch jobs ended", none_left)
+
+
+def jobs(job_queue, since):
+    """A line for each Batch job that was submitted since (seconds of the epoch): id, status, exit code."""
+    for job in all_jobs(job_queue, since):
         print(job["jobId"], job["status"], job.get("container", {}).get("exitCode", "-"))
 
 
@@ -132,10 +182,10 @@ def await_job(job_id, seconds):
     print(job["status"], code)
 
 
-def logs(job_queue):
-    """What the containers said that have ended."""
+def logs(job_queue, since):
+    """What the containers said that were submitted since, and have ended."""
     asked, said = batch(), client("logs", "TEST_MOTO")
-    for found in all_jobs(job_queue):
+    for found in all_jobs(job_queue, since):
         job = asked.describe_jobs(jobs=[found["jobId"]])["jobs"][0]
         print("==", job["jobName"], job["jobId"], job["status"])
         if stream := job["container"].get("logStreamName"):

@@ -1,5 +1,5 @@
-# One file, to be copied.
 # tflint-ignore-file: terraform_standard_module_structure
+# One file, to be copied.
 
 # Everything that can be set, set: letters by Amazon SES, webhooks, private photos of Firebase, alarms by
 # e-mail, a budget. Copy this folder, change the names, keep its state in a bucket (below).
@@ -132,6 +132,11 @@ output "image" {
 output "r2_secret_arn" {
   description = "The secret with the keys of R2."
   value       = module.photos.r2_secret_arn
+}
+
+output "log_group" {
+  description = "Log group of the containers."
+  value       = module.photos.log_group
 }
 
 output "dkim_records" {

@@ -1,5 +1,5 @@
-# One file, to be copied.
 # tflint-ignore-file: terraform_standard_module_structure
+# One file, to be copied.
 
 # In a VPC that is there: private subnets work as well, if they have a NAT gateway (which takes its share of
 # every gigabyte) and, better, an endpoint for S3.
@@ -22,6 +22,12 @@ provider "aws" {
 variable "image_digest" {
   description = "The image's digest; `ci/deploy` sets it."
   type        = string
+}
+
+variable "image_repository" {
+  description = "Another registry than ECR; `ci/deploy` sets it."
+  type        = string
+  default     = null
 }
 
 variable "r2_access_key" {
@@ -65,7 +71,9 @@ data "aws_subnets" "public" {
 module "photos" {
   source = "../.."
 
-  image_digest  = var.image_digest
+  image_digest     = var.image_digest
+  image_repository = var.image_repository
+
   r2_endpoint   = "https://0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
   r2_bucket     = "wedding-photos"
   r2_access_key = var.r2_access_key
@@ -80,6 +88,28 @@ module "photos" {
 output "caller_environment" {
   description = "The environment of whoever hands in jobs."
   value       = module.photos.caller_environment
+}
+
+# The rest is what `ci/deploy` and `ci/destroy` ask for.
+
+output "caller" {
+  description = "Who hands in jobs."
+  value       = module.photos.caller
+}
+
+output "image" {
+  description = "Where images are pushed."
+  value       = module.photos.image
+}
+
+output "r2_secret_arn" {
+  description = "The secret with the keys of R2."
+  value       = module.photos.r2_secret_arn
+}
+
+output "log_group" {
+  description = "Log group of the containers."
+  value       = module.photos.log_group
 }
 
 output "batch" {

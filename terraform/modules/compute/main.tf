@@ -177,6 +177,7 @@ resource "aws_batch_job_definition" "this" {
 
   container_properties = jsonencode({
     image                  = var.image
+    command                = []
     user                   = "65532:65532"
     readonlyRootFilesystem = true
     privileged             = false
