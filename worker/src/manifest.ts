@@ -100,7 +100,7 @@ export async function read(eventId: string, photos: readonly Photo[], options: S
         if (name == "file_name" || name == "filename") name = "name";
       }
       const given = (value as Record<string, unknown>)[key];
-      if (!known.includes(name)) wrong(at(key), "is not a known field; check its spelling");
+      if (!known.includes(name)) wrong(at(name), "is not a known field; check its spelling");
       else if (name in found) wrong(at(name), "is given twice; leave one out");
       else found[name] = given ?? undefined;
     }
