@@ -588,6 +588,30 @@ mod tests {
         insta::assert_snapshot!(error);
     }
 
+    /// The Worker refuses them too, in the same places. It does not know which hosts are allowed.
+    #[test]
+    fn wrong_manifests_are_wrong_as_in_the_shared_vectors() {
+        let vectors: Vec<&RawValue> =
+            serde_json::from_str(include_str!("../../tests/data/wrong-manifests.json")).unwrap();
+        for vector in vectors {
+            let mut fields: std::collections::BTreeMap<String, &RawValue> =
+                serde_json::from_str(vector.get()).unwrap();
+            // As written: half a character cannot be kept in a value.
+            let text = fields.remove("manifest").unwrap().get();
+            let rules = SourceRules {
+                allowed_buckets: vec!["*".to_owned()],
+                ..SourceRules::https()
+            };
+            let error = Manifest::parse(text.as_bytes(), &Defaults::default(), &rules).unwrap_err();
+            let mut places: Vec<&str> = (error.first().iter())
+                .map(|violation| violation.place.as_str())
+                .collect();
+            places.sort_unstable();
+            let expected: Vec<String> = serde_json::from_str(fields["places"].get()).unwrap();
+            assert_eq!(places, expected, "{}: {error}", fields["about"]);
+        }
+    }
+
     #[test]
     fn only_twenty_problems_are_spelled_out() {
         let urls: Vec<String> = (0..30).map(|n| format!("\"ftp://x/{n}\"")).collect();

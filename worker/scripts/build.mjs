@@ -11,14 +11,17 @@ const MAX_BYTES = 20_000;
 const INSIDE =
   /^(_[a-zA-Z]\w*|service|region|cache|accessKeyId|secretAccessKey|sessionToken|signQuery|appendSessionToken|allHeaders|singleEncode|datetime|signableHeaders|signedHeaders|canonicalHeaders|credentialString|encodedPath|encodedSearch|authHeader|signature|stringToSign|canonicalString|hexBodyHash)$/;
 
-// We always say which service and region is meant, so the signer's two kilobytes that guess them stay out.
-const withoutGuesses = {
-  name: "without-guesses",
+// We always say whose key, which service and which region is meant, so two kilobytes of the signer stay out:
+// what guesses them, and what asks for them.
+const NOT_NEEDED = [/(?<=\nfunction guessServiceRegion\([^\n]*\n)[\s\S]*?(?=\n}\n)/, /(?<=\n {4})if \(\w+ == null\) throw new TypeError\([^\n]*(?=\n)/];
+const onlyTheSigner = {
+  name: "only-the-signer",
   setup(build) {
     build.onLoad({ filter: /aws4fetch\.esm\.mjs$/ }, ({ path }) => {
-      const whole = readFileSync(path, "utf8");
-      const contents = whole.replace(/function guessServiceRegion\([\s\S]*?\n}\n/, "function guessServiceRegion() {}\n");
-      if (contents === whole) throw new Error("aws4fetch is not as it was: look at what guesses the region");
+      const contents = NOT_NEEDED.reduce((code, part) => {
+        if (!part.test(code)) throw new Error(`aws4fetch is not as it was: there is no ${part}`);
+        return code.replaceAll(new RegExp(part, "g"), "");
+      }, readFileSync(path, "utf8"));
       return { contents };
     });
   },
@@ -39,7 +42,7 @@ const { metafile } = await build({
   platform: "neutral",
   mainFields: ["module", "main"],
   mangleProps: INSIDE,
-  plugins: [withoutGuesses],
+  plugins: [onlyTheSigner],
   legalComments: "inline",
 });
 execFileSync("node_modules/.bin/tsc", ["--project", "src", "--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", "dist"], {

@@ -4,7 +4,7 @@
  * again whatever is not confirmed. */
 
 import { failed } from "./error.js";
-import { type Manifest, type Subscriber, bytes, JOB, read as readManifest, sha256 } from "./manifest.js";
+import { JOB, MAX_EXPIRES_IN, type Manifest, type Subscriber, bytes, read as readManifest, sha256 } from "./manifest.js";
 import { Services } from "./services.js";
 import { read as readSettings } from "./settings.js";
 import type { Env, JobStatus, Photo, State, Submitted, SubmitOptions, WebhookEvent } from "./types.js";
@@ -19,8 +19,6 @@ const MAX_CONFLICTS = 5;
  * `submit` waits, but with fewer requests). */
 const LOOKS = 5;
 const LOOK_EVERY = 400;
-/** R2 signs for seven days at most. */
-const MAX_LINK_SECONDS = 604800;
 
 const isFinal = (state: State) => /^(done|failed|cancelled)$/.test(state.status);
 /** Whether those who want to know are told how it ended. */
@@ -119,10 +117,10 @@ export class AWSBatchIntegration {
   }
 
   /** Everything about a job, with links to its archives that are good for so long. */
-  async getJobStatus(jobId: string, linkSeconds = MAX_LINK_SECONDS): Promise<JobStatus> {
+  async getJobStatus(jobId: string, linkSeconds = MAX_EXPIRES_IN): Promise<JobStatus> {
     const [state] = (await this.#read(this.#job(jobId))) ?? [];
     if (!state) throw this.#noJob(jobId);
-    const seconds = Math.max(1, Math.min(MAX_LINK_SECONDS, Math.floor(linkSeconds)));
+    const seconds = Math.max(1, Math.min(MAX_EXPIRES_IN, Math.floor(linkSeconds)));
     return {
       ...state,
       state_url: this.#url(jobId),

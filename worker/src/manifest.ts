@@ -9,14 +9,14 @@ import type { Photo, SubmitOptions } from "./types.js";
 const MAX_BYTES = 33554432;
 const MAX_PHOTOS = 100000;
 const MAX_RECIPIENTS = 50;
-const MAX_EXPIRES_IN = 604800;
+export const MAX_EXPIRES_IN = 604800;
 /** Problems that are spelled out. */
 const SHOWN = 20;
 /** The common case of an address, told without reading it as a whole. */
 const PLAIN = /^https:\/\/[a-z\d][a-z\d.-]*(:\d+)?[/?]/i;
 const STORED = /^(gs|s3):\/\/(?!\.+\/)[\w.-]{1,222}\//i;
 const EVENT = /^(?!\.)[\w.-]{1,128}$/;
-const EMAIL = /^[^\s@"(),:;<>]+@[^\s@"(),:;<>]+$/;
+const EMAIL = /^[^\s@<>,]+@[^\s@<>,]+$/;
 const TIME = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)$/i;
 /** Four and sixteen bytes in base64, whose last digit has bits to spare. */
 const CRC32C = /^[A-Za-z\d+/]{5}[AQgw]==$/;
@@ -28,16 +28,7 @@ const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86400, w: 604
 const PHOTO = ["url", "name", "size", "modified", "crc32c", "md5"];
 const NOTIFY = ["email", "locale", "tell_about_failure", "webhook"];
 const OPTIONS = ["version", "title", "archive_name", "on_missing", "max_archive_bytes", "notify", "expires_in", "force"];
-/** Texts of a photo, in the order of their names. */
-const TEXTS: [string, RegExp | undefined, string][] = [
-  ["crc32c", CRC32C, "give 4 bytes in base64"],
-  ["md5", MD5, "give 16 bytes in base64"],
-  ["modified", TIME, "give a time such as 2026-06-20T15:04:05Z"],
-  ["name", undefined, "give text"],
-];
-
 const encoder = new TextEncoder();
-const quote = JSON.stringify as (text: string) => string;
 
 /** Who wants to be told; its JSON has the fields in this order, as in Rust, since it is hashed. */
 export interface Subscriber {
@@ -68,21 +59,47 @@ export const JOB = /^(?!\.)[\w.-]{1,128}\/[\da-f]{32}$/;
 /** The first bytes of a SHA-256, in hexadecimal digits. */
 export async function sha256(bytes: Uint8Array, length: number): Promise<string> {
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as BufferSource), 0, length);
-  return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 const isObject = (value: unknown): value is object => !!value && typeof value == "object" && !Array.isArray(value);
 
-/** Whether all that is in a folder is meant, in a private bucket. */
-const isFolder = (url: unknown) => typeof url == "string" && /^\s*(gs|s3):.*\/\s*$/is.test(url);
-
 export const bytes = (text: string): Uint8Array => encoder.encode(text);
+
+interface NormalPhoto {
+  crc32c?: string | undefined;
+  md5?: string | undefined;
+  modified?: string | undefined;
+  name?: string | undefined;
+  size?: number | undefined;
+  url: string | undefined;
+}
+
+/** A photo that is plainly right, as nearly all are: this is run thousands of times before anything is compiled.
+ * The others are looked at closely. */
+function plain(photo: Photo): NormalPhoto | undefined {
+  if (typeof photo == "string") return PLAIN.test(photo) ? { url: photo } : undefined;
+  if (!isObject(photo)) return;
+  const { crc32c, md5, modified, fileName, name = fileName, size, url } = photo;
+  // Each field that is right; what is left over is wrong, unknown, or there twice.
+  const left =
+    Object.keys(photo).length -
+    +is(url, PLAIN) -
+    +(typeof name == "string") -
+    +(Number.isSafeInteger(size) && size! >= 0) -
+    +is(crc32c, CRC32C) -
+    +is(md5, MD5) -
+    +is(modified, TIME);
+  return left ? undefined : ({ crc32c, md5, modified, name, size, url } as NormalPhoto);
+}
+
+const is = (value: unknown, pattern: RegExp) => typeof value == "string" && pattern.test(value);
 
 /** Reads what was given; everything that is wrong is said at once. */
 export async function read(eventId: string, photos: readonly Photo[], options: SubmitOptions): Promise<Manifest> {
   const problems: string[] = [];
   let total = 0;
-  const wrong = (place: string, what: string) => {
+  const wrong = (place: string, what: string): undefined => {
     if (++total <= SHOWN) problems.push(`\n  ${place}: ${what}`);
   };
   // What somebody typed, cut short; never an address, since that has a token in it.
@@ -120,13 +137,13 @@ export async function read(eventId: string, photos: readonly Photo[], options: S
     check<number>(at, name, value, (it) => Number.isInteger(it) && it >= least && it < 2 ** 64, "give a whole number of bytes");
   const flag = (at: Place, name: string, value: unknown) =>
     !!check<boolean>(at, name, value, (it) => it === !!it, "give true or false");
-  const address = (place: string, value: string, webOnly?: boolean): URL | undefined => {
-    if (!webOnly && STORED.test(value)) return;
+  const address = (place: string, value: string): URL | undefined => {
+    if (STORED.test(value)) return;
     try {
       const url = new URL(value);
       if (url.username || url.password) wrong(place, "carries a user name or password");
       else if (url.protocol == "https:") return url;
-      else wrong(place, `has the scheme ${url.protocol.slice(0, 9)}; use https://${webOnly ? "" : ", gs://bucket/ or s3://bucket/"}`);
+      else wrong(place, `has the scheme ${url.protocol.slice(0, 9)}; use https://, gs://bucket/ or s3://bucket/`);
     } catch {
       wrong(place, "is not an address; give one that begins with https://");
     }
@@ -135,54 +152,44 @@ export async function read(eventId: string, photos: readonly Photo[], options: S
 
   text(top, "event_id", eventId ?? null, EVENT, "use 1 to 128 of A-Z a-z 0-9 . _ - and no dot in front");
 
-  let list = "";
   let folders = false;
-  if (!Array.isArray(photos) || !photos.length) wrong("photos", "is empty; give at least one");
-  else if (photos.length > MAX_PHOTOS)
-    wrong("photos", `has ${photos.length}; at most ${MAX_PHOTOS} fit into one job`);
-  else
-    for (let index = 0; index < photos.length; index++) {
-      const photo: unknown = photos[index];
-      const before = total;
-      let url: unknown = photo;
-      let json = "";
-      let at: Place = () => `photos[${index}]`;
-      if (typeof photo != "string") {
-        if (!isObject(photo)) {
-          wrong(at(""), "is neither an address nor an object");
-          continue;
-        }
-        at = (name) => `photos[${index}].${name}`;
-        const found = fields(at, photo, PHOTO);
-        // In the order of their names, which canonical JSON asks for.
-        for (const [name, pattern, remedy] of TEXTS) {
-          const value = text(at, name, found[name], pattern, remedy);
-          if (value === undefined) continue;
-          json += `"${name}":${quote(value)},`;
-        }
-        const size = whole(at, "size", found.size);
-        // `String` writes numbers as canonical JSON does.
-        if (size !== undefined) json += `"size":${size},`;
-        url = found.url;
-      }
-      // `null` is no text, either.
-      const link = text(at, "url", url ?? null, undefined, "give the photo's address");
-      if (link !== undefined) {
-        if (!PLAIN.test(link)) {
-          address(at("url"), link.trim());
-          folders ||= isFolder(link);
-        }
-        if (total == before) list += `,{${json}"url":${quote(link)}}`;
-      }
+  /** A photo in its normal form, its fields in the order of their names; notes what is wrong with it. */
+  const look = (photo: unknown, index: number): NormalPhoto | undefined => {
+    const bare = typeof photo == "string";
+    if (!bare && !isObject(photo)) return wrong(`photos[${index}]`, "is neither an address nor an object");
+    const at: Place = (name) => `photos[${index}]` + (bare ? "" : "." + name);
+    const found = bare ? { url: photo } : fields(at, photo as object, PHOTO);
+    // `null` is no text, either.
+    const url = text(at, "url", found.url ?? null, undefined, "give the photo's address");
+    if (url !== undefined && !PLAIN.test(url)) {
+      address(at("url"), url.trim());
+      // All that is in a folder of a private bucket.
+      folders ||= /^\s*(gs|s3):.*\/\s*$/is.test(url);
     }
+    return {
+      crc32c: text(at, "crc32c", found.crc32c, CRC32C, "give 4 bytes in base64"),
+      md5: text(at, "md5", found.md5, MD5, "give 16 bytes in base64"),
+      modified: text(at, "modified", found.modified, TIME, "give a time such as 2026-06-20T15:04:05Z"),
+      name: text(at, "name", found.name),
+      size: whole(at, "size", found.size),
+      url,
+    };
+  };
+  const list: (NormalPhoto | undefined)[] = [];
+  if (!Array.isArray(photos) || !photos.length) wrong("photos", "is empty; give at least one");
+  else if (photos.length > MAX_PHOTOS) wrong("photos", `has ${photos.length}; at most ${MAX_PHOTOS} fit into one job`);
+  else
+    photos.forEach((photo: Photo, index) => {
+      list.push(plain(photo) ?? look(photo, index));
+    });
 
   const given = fields(top, options, OPTIONS);
   check(top, "version", given.version, (it) => it === 1, "give 1");
   const force = flag(top, "force", given.force);
   const title = text(top, "title", given.title);
-  const archive = text(top, "archive_name", given.archive_name) ?? `${eventId}.zip`;
-  const onMissing = text(top, "on_missing", given.on_missing, /^(skip|fail)$/, "give skip or fail") ?? "skip";
-  const most = whole(top, "max_archive_bytes", given.max_archive_bytes, 1);
+  const archive_name = text(top, "archive_name", given.archive_name) ?? `${eventId}.zip`;
+  const on_missing = text(top, "on_missing", given.on_missing, /^(skip|fail)$/, "give skip or fail") ?? "skip";
+  const max_archive_bytes = whole(top, "max_archive_bytes", given.max_archive_bytes, 1);
   let expires = MAX_EXPIRES_IN;
   const lifetime = text(top, "expires_in", given.expires_in);
   if (lifetime !== undefined) {
@@ -203,8 +210,8 @@ export async function read(eventId: string, photos: readonly Photo[], options: S
       else email.forEach((it, index) => text(told, `email[${index}]`, it ?? null, EMAIL, "give an e-mail address"));
       const locale = text(told, "locale", found.locale);
       const tell_about_failure = flag(told, "tell_about_failure", found.tell_about_failure);
-      const hook = text(told, "webhook", found.webhook, undefined, "give an address");
-      const webhook = hook === undefined ? undefined : address("notify.webhook", hook.trim(), true);
+      const hook = text(told, "webhook", found.webhook, /^https:/i, "give an https:// address");
+      const webhook = hook && address("notify.webhook", hook);
       if (webhook) webhook.hash = "";
       if (email.length || webhook)
         // What is undefined is left out of JSON.
@@ -213,17 +220,23 @@ export async function read(eventId: string, photos: readonly Photo[], options: S
           email: email.length ? email : undefined,
           locale,
           tell_about_failure,
-          webhook: webhook?.href,
+          webhook: webhook ? webhook.href : undefined,
           expires_in_seconds: expires,
         } as Subscriber;
     }
   }
 
-  const body = bytes(
-    `{"archive_name":${quote(archive)},"event_id":${quote(eventId)},` +
-      (most === undefined ? "" : `"max_archive_bytes":${most},`) +
-      `"on_missing":"${onMissing}","photos":[${list.slice(1)}],"version":1}`,
-  );
+  const json = JSON.stringify({
+    archive_name,
+    event_id: eventId,
+    max_archive_bytes,
+    on_missing,
+    photos: list,
+    version: 1,
+  });
+  // How half a character is written; or somebody's name has a backslash in it.
+  if (list.length && json.includes("\\ud")) photos.forEach((photo, index) => plain(photo) && look(photo, index));
+  const body = bytes(json);
   if (body.length > MAX_BYTES) wrong("manifest", `is ${body.length} bytes long; at most ${MAX_BYTES} are read`);
   if (total) {
     const more = total > SHOWN ? `\n  and ${total - SHOWN} more` : "";

@@ -32,19 +32,16 @@ export function read(env: Env): Settings {
   const text = (name: keyof Env) => String(env[name] ?? "").trim();
   const need = (name: keyof Env) => text(name) || (wrong.push(`${name} is missing`), "");
   const address = (name: keyof Env, value = need(name)) => {
-    if (value && !/^https?:\/\/[^/\s]/.test(value)) wrong.push(`${name} is not an address that begins with https://`);
+    if (value && !/^https?:\/\/[^/\s]/.test(value)) wrong.push(`${name} does not begin with https://`);
     return value.replace(/\/+$/, "");
   };
   const region = need("BATCH_AWS_REGION");
-  const endpoint = (name: "AWS_ENDPOINT_URL_SQS" | "AWS_ENDPOINT_URL_BATCH", otherwise: string) => {
-    const set = text(name) ? name : "AWS_ENDPOINT_URL";
-    return address(set, text(set)) || otherwise;
-  };
+  const endpoint = (name: keyof Env, otherwise: string) => text(name) || text("AWS_ENDPOINT_URL") || otherwise;
   const queue = address("BATCH_SQS_QUEUE_URL");
   const binding = env.R2_BINDING;
   const base = address("PUBLIC_BASE_URL", text("PUBLIC_BASE_URL"));
   const max = Number(env.WPP_BATCH__MAX_CONTAINERS || 50);
-  if (!(Number.isInteger(max) && max > 0 && max <= 1000)) wrong.push("WPP_BATCH__MAX_CONTAINERS is not within 1 to 1000");
+  if (!(Number.isInteger(max) && max > 0 && max <= 1000)) wrong.push("WPP_BATCH__MAX_CONTAINERS is not 1 to 1000");
   // With a binding and an address for everyone, nothing has to be signed.
   const signs = !binding || !base;
   const bucket = signs ? need("R2_BUCKET") : text("R2_BUCKET");

@@ -250,13 +250,13 @@ describe("wrong settings are named", () => {
     ["R2_ACCESS_KEY", "nobody", /does not know the key in R2_ACCESS_KEY/],
     ["R2_SECRET_KEY", "wr0ng-and-long", /R2_SECRET_KEY is not the secret of R2_ACCESS_KEY/],
     ["R2_BUCKET", "there-is-none", /there is no such bucket \(R2_BUCKET\)/],
-    ["R2_ENDPOINT", "photos.example", /R2_ENDPOINT is not an address/],
-    ["PUBLIC_BASE_URL", "photos.example", /PUBLIC_BASE_URL is not an address/],
+    ["R2_ENDPOINT", "photos.example", /R2_ENDPOINT does not begin with/],
+    ["PUBLIC_BASE_URL", "photos.example", /PUBLIC_BASE_URL does not begin with/],
     ["BATCH_SQS_QUEUE_URL", "", /BATCH_SQS_QUEUE_URL is missing/],
-    ["BATCH_SQS_QUEUE_URL", "queue", /BATCH_SQS_QUEUE_URL is not an address/],
+    ["BATCH_SQS_QUEUE_URL", "queue", /BATCH_SQS_QUEUE_URL does not begin with/],
     ["BATCH_JOB_QUEUE_ARN", "there-is-none", /job queue \(BATCH_JOB_QUEUE_ARN\)/],
     ["BATCH_JOB_DEFINITION_ARN", "there-is-none", /job definition \(BATCH_JOB_DEFINITION_ARN\)/],
-    ["WPP_BATCH__MAX_CONTAINERS", "0", /WPP_BATCH__MAX_CONTAINERS is not within/],
+    ["WPP_BATCH__MAX_CONTAINERS", "0", /WPP_BATCH__MAX_CONTAINERS is not 1 to/],
   ])
     test(`${name}=${value}`, async () => {
       const error = await submit({ [name]: value });

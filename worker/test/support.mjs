@@ -127,7 +127,8 @@ export async function worker(entry, options = {}) {
     ...options,
   });
   await miniflare.ready;
-  atEnd(() => miniflare.dispose());
+  // The test may have done it already.
+  atEnd(() => miniflare.dispose().catch(() => {}));
   return miniflare;
 }
 
