@@ -45,7 +45,7 @@ const { metafile } = await build({
   plugins: [onlyTheSigner],
   legalComments: "inline",
 });
-execFileSync("node_modules/.bin/tsc", ["--project", "src", "--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", "dist"], {
+execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "--project", "src", "--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", "dist"], {
   stdio: "inherit",
 });
 // What is inside has types of its own, which nobody outside sees.

@@ -17,7 +17,10 @@ const run = (command, args, options) => {
 };
 
 process.chdir(here);
-if (run("npm", ["run", "--silent", "build"]) || run("npm", ["run", "--silent", "typecheck"])) stop("it does not build");
+// Not by npm, which may be one that wants another Node.
+const node = (...args) => run(process.execPath, args);
+const tsc = "node_modules/typescript/bin/tsc";
+if (node("scripts/build.mjs") || node(tsc, "--project", "src") || node(tsc, "--project", "example")) stop("it does not build");
 const built = ["build", "--locked", "--quiet", "--bin", "processor", "--bin", "submit", "--example", "origin"];
 if (run("cargo", built, { cwd: root })) stop("the programs cannot be built");
 const target = JSON.parse(execFileSync("cargo", ["metadata", "--format-version=1", "--no-deps"], { cwd: root })).target_directory;

@@ -1,6 +1,8 @@
 /** Links that carry the right to see what they lead to: `?t=<expiry>.<signature>`. Whoever has a link may hand
  * it on; nobody can make one, and ids of events and jobs, which can be guessed, open nothing. */
 
+import { PhotoJobError } from "aws-batch-integration";
+
 /** How long a job's link lives. */
 const LIFETIME_SECONDS = 30 * 86_400;
 
@@ -10,7 +12,7 @@ export type Purpose = "event" | "job";
 
 function keyOf(secret: string | undefined): Promise<CryptoKey> {
   if (!secret || secret.length < 32)
-    throw new Error("LINK_SECRET is missing or shorter than 32 characters; set it with `wrangler secret put LINK_SECRET`");
+    throw new PhotoJobError("settings", "LINK_SECRET is missing or shorter than 32 characters; set it by `wrangler secret put`");
   return crypto.subtle.importKey("raw", encoder.encode(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
 }
 
