@@ -66,11 +66,12 @@ function refusal(target: Target, doing: string, status: number, text: string, he
   ];
   const passes = status > 499 || status == 429 || status == 408 || PASSES.test(code);
   const remedy = table.find(([pattern]) => pattern.test(about))?.[1];
-  const kind: ErrorCode = passes ? "temporary" : remedy ? "settings" : "refused";
-  return failed(
-    kind,
-    `${doing} failed: ` + (!passes && remedy || `${_service} ${passes ? "cannot do it now" : "refuses it"} (HTTP ${about})`),
-  );
+  const [kind, words]: [ErrorCode, string] = passes
+    ? ["temporary", `${_service} cannot do it now (HTTP ${about})`]
+    : remedy
+      ? ["settings", remedy]
+      : ["refused", `${_service} refuses it (HTTP ${about})`];
+  return failed(kind, `${doing} failed: ${words}`);
 }
 
 /** Answers with what `act` says, and how often it failed before; what may pass is tried again. Whatever is
@@ -111,7 +112,8 @@ export class Services {
    * asks for. */
   async #ask(target: Target, doing: string, keys: Keys, service: string, url: string, more: object): Promise<Response | null> {
     const signed = await this.#sign(keys, service, url, more);
-    const answer = await fetch(signed.url, { ...signed, signal: AbortSignal.timeout(TIMEOUT) } as RequestInit);
+    // Nobody else is shown a signature.
+    const answer = await fetch(signed.url, { ...signed, redirect: "manual", signal: AbortSignal.timeout(TIMEOUT) } as RequestInit);
     const { ok, status, headers } = answer;
     if (ok) return answer;
     const text = await answer.text();

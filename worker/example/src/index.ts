@@ -78,9 +78,7 @@ async function startDownload(request: Request, env: Env, id: string): Promise<Re
   // The token is what counts, and no browser sends it by itself; this is a second lock.
   const origin = request.headers.get("origin");
   if (origin !== null && origin !== new URL(request.url).origin) return nothing(request);
-  const isForm = (request.headers.get("content-type") ?? "").startsWith("application/x-www-form-urlencoded");
-  const token = isForm ? new URLSearchParams(await request.text()).get("t") : tokenOf(request);
-  if (!(await isRight(env.LINK_SECRET, "event", id, token, Date.now()))) return nothing(request);
+  if (!(await isRight(env.LINK_SECRET, "event", id, tokenOf(request), Date.now()))) return nothing(request);
   const event = await env.EVENTS.get<Event>(id, "json");
   if (!event) return nothing(request);
   const { job, status } = await new AWSBatchIntegration(env).submitPhotoProcessingJob(id, event.photos, {

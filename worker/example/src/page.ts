@@ -131,8 +131,7 @@ export const eventPage = (id: string, title: string, photos: number, token: stri
   body: html`<main><div class="card">
 <h1>${title}</h1>
 <p class="soft">${countOf(photos, "photo")}, in one go.</p>
-<form method="post" action="/events/${id}/download">
-<input type="hidden" name="t" value="${token}">
+<form method="post" action="/events/${id}/download?t=${token}">
 <button class="act">Download all photos</button>
 </form>
 </div></main>`,
