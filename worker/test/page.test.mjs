@@ -95,7 +95,7 @@ function areOriginals(photos) {
 for (const screen of SCREENS)
   test(`from the button to a ZIP that opens, on a ${screen.name}`, async () => {
     const { id, link } = await event(screen.name, { title: `Smith & Jones ${screen.name}` });
-    server.slow(id, 100_000);
+    server.slow(id, 50_000);
     const { context, page, wrong } = await open(screen);
     await page.goto(link);
     await look(page, `${screen.name}-1-event`);
@@ -133,7 +133,7 @@ for (const screen of SCREENS)
 
 test("without JavaScript it is the same", async () => {
   const { id, link } = await event("plain");
-  server.slow(id, 300_000);
+  server.slow(id, 50_000);
   const { context, page } = await open(SCREENS[0], { javaScriptEnabled: false });
   await page.goto(link);
   await page.getByRole("button", { name: "Download all photos" }).click();

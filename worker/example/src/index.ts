@@ -7,6 +7,7 @@ import { eventPage, jobPage, notice, PRIVATE, respond } from "./page";
 import { secondsLeft } from "./words";
 
 export interface Env extends JobEnv {
+  R2_BINDING?: R2Bucket;
   /** Events by their id: `{"title": …, "photos": […]}`. */
   EVENTS: KVNamespace;
   /** At least 32 characters that nobody can guess; signs the links to events and jobs. */
