@@ -1,6 +1,6 @@
 // Every test: the types, the build and its length, and the module and the example in workerd against the real
 // services. Starts services of its own (ci/services) unless their environment is there already, and builds the
-// programs that the tests run. Arguments go to Node's test runner.
+// programs that the tests run, unless `TEST_BINARIES` is the folder that they are in. Arguments go to Node's test runner.
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,11 +21,13 @@ process.chdir(here);
 const node = (...args) => run(process.execPath, args);
 const tsc = "node_modules/typescript/bin/tsc";
 if (node("scripts/build.mjs") || node(tsc, "--project", "src") || node(tsc, "--project", "example")) stop("it does not build");
-const built = ["build", "--locked", "--quiet", "--bin", "processor", "--bin", "submit", "--example", "origin"];
-if (run("cargo", built, { cwd: root })) stop("the programs cannot be built");
-const target = JSON.parse(execFileSync("cargo", ["metadata", "--format-version=1", "--no-deps"], { cwd: root })).target_directory;
-
-const env = { ...process.env, TEST_BINARIES: path.join(target, "debug") };
+const env = { ...process.env };
+if (!env.TEST_BINARIES) {
+  const built = ["build", "--locked", "--quiet", "--bin", "processor", "--bin", "submit", "--example", "origin"];
+  if (run("cargo", built, { cwd: root })) stop("the programs cannot be built");
+  const { target_directory } = JSON.parse(execFileSync("cargo", ["metadata", "--format-version=1", "--no-deps"], { cwd: root }));
+  env.TEST_BINARIES = path.join(target_directory, "debug");
+}
 let services;
 if (!env.TEST_MOTO) {
   services = { ...env, SERVICES_RUN: mkdtempSync(path.join(tmpdir(), "wpp-worker-services.")) };

@@ -49,7 +49,9 @@ async function look() {
   try {
     const answer = await fetch(location.href);
     if (answer.status === 404) return;
-    const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const text = await answer.text();
+    // Without its style, which this page's policy has no nonce for.
+    const next = new DOMParser().parseFromString(text.slice(text.indexOf("<main")), "text/html");
     const now = answer.ok && next.querySelector("main");
     if (now) {
       if (now.dataset.stage !== main.dataset.stage) {
@@ -61,7 +63,7 @@ async function look() {
         if (it.tagName === "PROGRESS" && it.hasAttribute("value")) old.value = it.value;
         else if (old.textContent !== it.textContent) old.textContent = it.textContent;
       }
-      document.title = next.title;
+      document.title = now.dataset.title;
     } else wait = 10000;
   } catch {
     wait = 10000;
@@ -206,11 +208,12 @@ export function jobPage(job: JobStatus, now: number): Page {
   const stage = stageOf(job);
   const { heading, text } = news(job);
   const isReady = job.status === "done" || job.status === "delivering";
+  const title = job.status === "transferring" ? `${percentDone(job)} % – ${heading}` : heading;
   const part = isReady ? downloads(job) : stage === "ended" ? html`` : progress(job, now);
   return {
-    title: job.status === "transferring" ? `${percentDone(job)} % – ${heading}` : heading,
+    title,
     waits: stage !== "ended",
-    body: html`<main data-stage="${stage}"><div class="card">
+    body: html`<main data-stage="${stage}" data-title="${title}"><div class="card">
 <div role="status"><h1 id="heading" data-live="heading">${heading}</h1>
 <p data-live="news">${text}</p></div>
 <div id="part">${part}</div>
