@@ -38,7 +38,8 @@ describe("wrong manifests are wrong in the same places", () => {
       const error = await call("manifest", given(vector)).then(() => assert.fail("it was taken"), (it) => it);
       assert.equal(error.code, "manifest", error.stack);
       const places = [...error.message.matchAll(/\n {2}([^:]*): /g)].map((it) => it[1]);
-      assert.deepEqual(places.sort(), vector.places, error.message);
+      // One place may be wrong in two ways.
+      assert.deepEqual([...new Set(places)].sort(), vector.places, error.message);
       assert(!error.message.includes("s3cret"), error.message);
     });
 });
