@@ -32,6 +32,8 @@ rmSync("dist", { recursive: true, force: true });
 const file = "dist/aws-batch-integration.js";
 const { metafile } = await build({
   metafile: true,
+  // It would take where it was loaded from.
+  absWorkingDir: process.cwd(),
   entryPoints: ["src/aws-batch-integration.ts"],
   outfile: file,
   bundle: true,
