@@ -183,7 +183,7 @@ export async function read(eventId: string, photos: readonly Photo[], options: S
       list.push(plain(photo) ?? look(photo, index));
     });
 
-  const given = fields(top, options, OPTIONS);
+  const given = fields(top, options ?? {}, OPTIONS);
   check(top, "version", given.version, (it) => it === 1, "give 1");
   const force = flag(top, "force", given.force);
   const title = text(top, "title", given.title);

@@ -36,7 +36,7 @@ export function read(env: Env): Settings {
     return value.replace(/\/+$/, "");
   };
   const region = need("BATCH_AWS_REGION");
-  const endpoint = (name: keyof Env, otherwise: string) => text(name) || text("AWS_ENDPOINT_URL") || otherwise;
+  const endpoint = (name: keyof Env, otherwise: string) => (text(name) || text("AWS_ENDPOINT_URL") || otherwise).replace(/\/$/, "");
   const queue = address("BATCH_SQS_QUEUE_URL");
   const binding = env.R2_BINDING;
   const base = address("PUBLIC_BASE_URL", text("PUBLIC_BASE_URL"));

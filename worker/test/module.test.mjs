@@ -1,10 +1,10 @@
 // The module in workerd, against MinIO, LocalStack's SQS and moto's Batch.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { submit as submitByCli } from "../backend/submit.mjs";
 import { caller, container, data, finish, messages, provision, proxy, run, s3, start, TEST, unique, until, worker } from "./support.mjs";
-import path from "node:path";
 
 const PHOTOS = ["https://firebasestorage.googleapis.com/v0/b/w/o/1.jpg?alt=media&token=s3cret", { url: "https://storage.googleapis.com/b/2", fileName: "2.jpg" }];
 const ID = "0123456789abcdef0123456789abcdef";

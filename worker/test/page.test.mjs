@@ -59,7 +59,6 @@ const tokenOf = (link) => new URL(link, origin).searchParams.get("t");
 /** What axe finds wrong, and what runs over the edge. */
 async function look(page, name) {
   await page.screenshot({ path: path.join(SHOTS, `${name}.png`), fullPage: true });
-  // What it does to the page is not the page's: the policy would stop it.
   const { violations } = await page.evaluate(`${axe.source}; axe.run(document)`);
   assert.deepEqual(violations.map((it) => `${it.id}: ${it.nodes[0].html}`), [], name);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
@@ -69,7 +68,7 @@ async function look(page, name) {
 
 async function open(screen, more = {}) {
   const { name, ...options } = screen;
-  const context = await browser.newContext({ ...options, ...more, ignoreHTTPSErrors: true, acceptDownloads: true, bypassCSP: false });
+  const context = await browser.newContext({ ...options, ...more, ignoreHTTPSErrors: true, acceptDownloads: true });
   const page = await context.newPage();
   const wrong = [];
   page.on("console", (it) => it.type() === "error" && wrong.push(it.text()));

@@ -4,7 +4,8 @@ import { build } from "esbuild";
 import { Miniflare } from "miniflare";
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -118,7 +119,6 @@ export async function worker(entry, options = {}) {
     write: false,
     format: "esm",
     target: "es2022",
-    conditions: ["workerd"],
   });
   const miniflare = new Miniflare({
     modules: true,
@@ -182,8 +182,6 @@ export async function until(what, seconds, check) {
 
 /** The photo server of `ci/e2e`, with noise for photos. `slow` holds downloads of `/slow/<key>/` back. */
 export async function photoServer(names, length) {
-  const { writeFileSync, mkdirSync } = await import("node:fs");
-  const { randomBytes } = await import("node:crypto");
   const base = folder();
   mkdirSync(path.join(base, "photos"));
   mkdirSync(path.join(base, "slow"));
@@ -194,8 +192,8 @@ export async function photoServer(names, length) {
   return { url, originals, slow: (key, rate) => writeFileSync(path.join(base, "slow", key), String(rate)), atOnce: (key) => rmSync(path.join(base, "slow", key)) };
 }
 
-/** The processor, which drains the queue and ends. `binaries` says where it was built. */
-export function processor(settings, more = {}) {
+/** The processor, which drains the queue and ends. */
+export function processor(settings) {
   return start(path.join(TEST.TEST_BINARIES, "processor"), [], {
     env: {
       PATH: TEST.PATH,
@@ -206,7 +204,6 @@ export function processor(settings, more = {}) {
       WPP_QUEUE__WAIT: "1s",
       WPP_QUEUE__VISIBILITY_TIMEOUT: "20s",
       ...settings,
-      ...more,
     },
   });
 }
