@@ -337,6 +337,51 @@ describe("what may pass is tried again", () => {
   });
 });
 
+describe("containers", () => {
+  let call;
+  before(async () => {
+    call = caller(await worker("harness.mjs", { bindings: settings }));
+    await messages(settings);
+  });
+  // moto's run only where their image is; here Batch tells of one that runs, on its second page.
+  const running = (jobDefinition) =>
+    proxy(TEST.TEST_MOTO, ({ url }, _, body) => {
+      if (!url.endsWith("/listjobs")) return;
+      const { jobStatus, nextToken } = JSON.parse(body);
+      const page = jobStatus !== "RUNNING" ? { jobSummaryList: [] } : nextToken ? { jobSummaryList: [{ jobId: "j", jobDefinition }] } : { jobSummaryList: [], nextToken: "more" };
+      return { before: true, status: 200, body: JSON.stringify(page) };
+    });
+  const submit = async (event, definition) =>
+    call("submitPhotoProcessingJob", [event, PHOTOS], { AWS_ENDPOINT_URL_BATCH: (await running(definition)).url, WPP_BATCH__MAX_CONTAINERS: "1" });
+  const ours = () => settings.BATCH_JOB_DEFINITION_ARN.replace(/:\d+$/, ":99");
+
+  test("one that is idle and takes nothing counts as none", async () => {
+    const start = Date.now();
+    assert.match((await submit(unique("idle"), ours())).batch_job_id, /./);
+    assert(Date.now() - start >= 2000, "it did not wait");
+  });
+
+  test("one that takes the message is enough", async () => {
+    const event = unique("taken");
+    const { job } = await call("manifest", [event, PHOTOS, {}]);
+    const key = `${settings.R2_BUCKET}/jobs/${job}/state.json`;
+    const submitted = submit(event, ours());
+    const state = await until("it is sent", 10, async () => {
+      const answer = await s3(key);
+      const found = answer.ok ? await answer.json() : {};
+      return found.sent && found;
+    });
+    await s3(key, { method: "PUT", body: JSON.stringify({ ...state, status: "probing", attempt_count: 1 }) });
+    assert.equal((await submitted).batch_job_id, null);
+  });
+
+  test("others in the same job queue are none of ours", async () => {
+    const start = Date.now();
+    assert.match((await submit(unique("others"), "arn:aws:batch:us-east-1:1:job-definition/other:1")).batch_job_id, /./);
+    assert(Date.now() - start < 2000, "it waited for one of another's");
+  });
+});
+
 test("a webhook, as the built module reads it", async () => {
   const miniflare = await worker("harness.mjs", { bindings: { WEBHOOK_SECRET: TEST.TEST_WEBHOOK_SECRET } });
   const body = JSON.stringify({ type: "job.completed", timestamp: "2026-06-20T15:04:05Z", data: { job: `e/${ID}`, status: "done" } });

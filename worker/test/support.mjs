@@ -146,13 +146,11 @@ export function caller(miniflare) {
 export async function proxy(target, fault) {
   const { hostname, port } = new URL(target);
   const seen = [];
-  const server = http.createServer((request, response) => {
+  const server = http.createServer(async (request, response) => {
     seen.push(`${request.method} ${request.url}`);
-    const given = fault(request, seen.length);
-    if (given?.before) {
-      request.resume();
-      return request.on("end", () => response.writeHead(given.status, given.headers).end(given.body ?? ""));
-    }
+    const body = Buffer.concat(await request.toArray());
+    const given = fault(request, seen.length, String(body));
+    if (given?.before) return response.writeHead(given.status, given.headers).end(given.body ?? "");
     const onward = http.request({ hostname, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
       if (given) {
         // It was done, but nobody hears of it.
@@ -163,7 +161,7 @@ export async function proxy(target, fault) {
       answer.pipe(response);
     });
     onward.on("error", () => response.destroy());
-    request.pipe(onward);
+    onward.end(body);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   atEnd(() => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))));
