@@ -1,6 +1,7 @@
 // Every test: the types, the build and its length, and the module and the example in workerd against the real
 // services. Starts services of its own (ci/services) unless their environment is there already, and builds the
-// programs that the tests run, unless `TEST_BINARIES` is the folder that they are in. Arguments go to Node's test runner.
+// programs that the tests run, unless `TEST_BINARIES` is the folder that they are in. Arguments are the test files to run, all unless
+// there are some.
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -36,8 +37,9 @@ if (!env.TEST_MOTO) {
   const said = execFileSync("bash", ["-c", 'eval "$(ci/services env)" && env -0'], { cwd: root, env: services, encoding: "utf8" });
   for (const line of said.split("\0").filter((it) => it.startsWith("TEST_"))) env[line.slice(0, line.indexOf("="))] = line.slice(line.indexOf("=") + 1);
 }
+const files = process.argv.length > 2 ? process.argv.slice(2) : ["test/*.test.mjs"];
 // One file after the other: `budget` counts what others would take away from it.
-const status = run(process.execPath, ["--test", "--test-concurrency=1", "--test-reporter=spec", ...process.argv.slice(2), "test/*.test.mjs"], { env });
+const status = run(process.execPath, ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files], { env });
 if (services) {
   run(path.join(root, "ci/services"), ["down"], { env: services });
   rmSync(services.SERVICES_RUN, { recursive: true, force: true });
