@@ -119,6 +119,20 @@ mod tests {
         );
     }
 
+    /// The Worker verifies the same.
+    #[test]
+    fn signatures_are_as_in_the_shared_vectors() {
+        let vectors: Vec<Value> =
+            serde_json::from_str(include_str!("../../tests/data/webhooks.json")).unwrap();
+        for vector in vectors {
+            let text = |name: &str| vector[name].as_str().unwrap();
+            let signer = Signer::new(text("secret")).unwrap();
+            let at = Timestamp::from_second(vector["timestamp"].as_i64().unwrap()).unwrap();
+            let signature = signer.sign(text("id"), at, text("body")).unwrap();
+            assert_eq!(vector["signature"], signature, "{}", vector["about"]);
+        }
+    }
+
     #[test]
     fn secrets_have_a_shape() {
         for wrong in [

@@ -92,6 +92,7 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::State;
 
     /// Two programs of possibly different versions speak by this.
     #[test]
@@ -100,6 +101,21 @@ mod tests {
         let message = Message::from_body(body).unwrap();
         assert_eq!(message.to_body(), body);
         assert_eq!(message, Message::new(message.job.clone()));
+    }
+
+    /// The Worker writes them too, and the first state of a job, which leaves out what has a default.
+    #[test]
+    fn what_the_worker_sends_is_what_is_sent_here() {
+        let vectors: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../../tests/data/messages.json")).unwrap();
+        for vector in vectors {
+            let job: JobKey = vector["job"].as_str().unwrap().parse().unwrap();
+            assert_eq!(vector["message"], Message::new(job.clone()).to_body());
+            let at = vector["at"].as_str().unwrap().parse().unwrap();
+            let photos = serde_json::from_value(vector["photos"].clone()).unwrap();
+            let state = State::from_json(vector["state"].to_string().as_bytes()).unwrap();
+            assert_eq!(state, State::queued(job, photos, at));
+        }
     }
 
     #[test]

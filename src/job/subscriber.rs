@@ -107,6 +107,23 @@ mod tests {
         Subscriber::of(&manifest.unwrap())
     }
 
+    /// The Worker writes them too, under the same names.
+    #[test]
+    fn subscribers_are_as_in_the_shared_vectors() {
+        let vectors: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../../tests/data/subscribers.json")).unwrap();
+        for vector in vectors {
+            let text = vector["manifest"].to_string();
+            let (defaults, hosts) = (Defaults::default(), SourceRules::anything());
+            let manifest = Manifest::parse(text.as_bytes(), &defaults, &hosts).unwrap();
+            let subscriber = Subscriber::of(&manifest).unwrap();
+            let json = String::from_utf8(subscriber.to_json()).unwrap();
+            assert_eq!(vector["json"], json, "{}", vector["about"]);
+            let fingerprint = subscriber.fingerprint();
+            assert_eq!(vector["fingerprint"], fingerprint, "{}", vector["about"]);
+        }
+    }
+
     #[test]
     fn the_same_wishes_are_one_subscriber() {
         assert_eq!(subscriber("{}"), None);

@@ -588,6 +588,36 @@ mod tests {
         insta::assert_snapshot!(error);
     }
 
+    /// The Worker refuses them too, in the same places. It does not know which hosts are allowed.
+    #[test]
+    fn wrong_manifests_are_wrong_as_in_the_shared_vectors() {
+        #[derive(Deserialize)]
+        struct Vector<'a> {
+            about: &'a str,
+            /// As written: half a character cannot be kept in a value.
+            #[serde(borrow)]
+            manifest: &'a RawValue,
+            places: Vec<String>,
+        }
+        let vectors: Vec<Vector<'_>> =
+            serde_json::from_str(include_str!("../../tests/data/wrong-manifests.json")).unwrap();
+        let rules = SourceRules {
+            allowed_buckets: vec!["*".to_owned()],
+            ..SourceRules::https()
+        };
+        for vector in vectors {
+            let text = vector.manifest.get().as_bytes();
+            let error = Manifest::parse(text, &Defaults::default(), &rules).unwrap_err();
+            let mut places: Vec<&str> = (error.first().iter())
+                .map(|violation| violation.place.as_str())
+                .collect();
+            places.sort_unstable();
+            // One place may be wrong in two ways.
+            places.dedup();
+            assert_eq!(places, vector.places, "{}: {error}", vector.about);
+        }
+    }
+
     #[test]
     fn only_twenty_problems_are_spelled_out() {
         let urls: Vec<String> = (0..30).map(|n| format!("\"ftp://x/{n}\"")).collect();

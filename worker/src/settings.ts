@@ -1,0 +1,72 @@
+import { failed } from "./error.js";
+import type { BucketBinding, Env } from "./types.js";
+
+/** Whose signature a request carries. */
+export interface Keys {
+  _id: string;
+  _secret: string;
+  _region: string;
+}
+
+/** The settings, checked. */
+export interface Settings {
+  _aws: Keys;
+  _sqs: string;
+  _batch: string;
+  _queue: string;
+  _jobQueue: string;
+  _definition: string;
+  _max: number;
+  _binding: BucketBinding | undefined;
+  /** `undefined` where the binding does everything, and links need no signature. */
+  _r2: Keys | undefined;
+  /** The bucket's address at the store, without a slash at the end. */
+  _place: string;
+  _bucket: string;
+  _base: string | undefined;
+}
+
+/** Reads the settings; everything that is wrong is said at once. */
+export function read(env: Env): Settings {
+  const wrong: string[] = [];
+  const text = (name: keyof Env) => String(env[name] ?? "").trim();
+  const need = (name: keyof Env) => text(name) || (wrong.push(`${name} is missing`), "");
+  const address = (name: keyof Env, value = need(name)) => {
+    if (value && !/^https?:\/\/[^/\s]/.test(value)) wrong.push(`${name} does not begin with https://`);
+    return value.replace(/\/+$/, "");
+  };
+  const region = need("BATCH_AWS_REGION");
+  const endpoint = (name: keyof Env, otherwise: string) => (text(name) || text("AWS_ENDPOINT_URL") || otherwise).replace(/\/$/, "");
+  const queue = address("BATCH_SQS_QUEUE_URL");
+  const binding = env.R2_BINDING;
+  const base = address("PUBLIC_BASE_URL", text("PUBLIC_BASE_URL"));
+  const max = Number(env.WPP_BATCH__MAX_CONTAINERS || 50);
+  if (!(Number.isInteger(max) && max > 0 && max <= 1000)) wrong.push("WPP_BATCH__MAX_CONTAINERS is not 1 to 1000");
+  // With a binding and an address for everyone, nothing has to be signed.
+  const signs = !binding || !base;
+  const bucket = signs ? need("R2_BUCKET") : text("R2_BUCKET");
+  const settings: Settings = {
+    _aws: { _id: need("BATCH_AWS_ACCESS_KEY"), _secret: need("BATCH_AWS_SECRET_KEY"), _region: region },
+    // The queue's own address says where SQS is.
+    _sqs: endpoint("AWS_ENDPOINT_URL_SQS", queue.replace(/^(\w+:\/\/[^/]*).*/, "$1")),
+    _batch: endpoint("AWS_ENDPOINT_URL_BATCH", `https://batch.${region}.amazonaws.com`),
+    _queue: queue,
+    _jobQueue: need("BATCH_JOB_QUEUE_ARN"),
+    _definition: need("BATCH_JOB_DEFINITION_ARN"),
+    _max: max,
+    _binding: binding,
+    _place: (signs ? address("R2_ENDPOINT") : "") + `/${bucket}`,
+    _r2: signs
+      ? { _id: need("R2_ACCESS_KEY"), _secret: need("R2_SECRET_KEY"), _region: text("WPP_R2__REGION") || "auto" }
+      : undefined,
+    _bucket: bucket || "R2_BINDING",
+    _base: base || undefined,
+  };
+  if (wrong.length)
+    throw failed(
+      "settings",
+      `${[...new Set(wrong)].join("; ")}; set it in wrangler.toml, or by \`wrangler secret put\`` +
+        (signs && binding ? " (R2_*, or PUBLIC_BASE_URL, for links)" : ""),
+    );
+  return settings;
+}

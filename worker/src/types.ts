@@ -1,0 +1,151 @@
+/** What callers see: settings, what is handed in, and what is answered. The JSON is the same as that of
+ * the `submit` command. */
+
+/** The settings, as they are in the environment of a Worker. */
+export interface Env {
+  BATCH_AWS_REGION?: string;
+  BATCH_AWS_ACCESS_KEY?: string;
+  BATCH_AWS_SECRET_KEY?: string;
+  BATCH_JOB_QUEUE_ARN?: string;
+  BATCH_JOB_DEFINITION_ARN?: string;
+  BATCH_SQS_QUEUE_URL?: string;
+  R2_ENDPOINT?: string;
+  R2_ACCESS_KEY?: string;
+  R2_SECRET_KEY?: string;
+  R2_BUCKET?: string;
+  /** The bucket itself. With it, `R2_*` are only needed to sign links, where there is no `PUBLIC_BASE_URL`. */
+  R2_BINDING?: BucketBinding;
+  /** Where everyone can see the bucket; without it, links are signed. */
+  PUBLIC_BASE_URL?: string;
+  /** `whsec_…`; only `verifyWebhook` needs it. */
+  WEBHOOK_SECRET?: string;
+  /** `auto` (R2's) unless the store is another one. */
+  WPP_R2__REGION?: string;
+  /** The most containers that are asked for; 50 unless given. */
+  WPP_BATCH__MAX_CONTAINERS?: string | number;
+  /** Other addresses of AWS, for tests. */
+  AWS_ENDPOINT_URL?: string;
+  AWS_ENDPOINT_URL_SQS?: string;
+  AWS_ENDPOINT_URL_BATCH?: string;
+}
+
+/** What is used of an `R2Bucket`. */
+export interface BucketBinding {
+  get(key: string): Promise<{ httpEtag: string; text(): Promise<string> } | null>;
+  head(key: string): Promise<{ size: number } | null>;
+  put(
+    key: string,
+    value: string | Uint8Array,
+    options: { onlyIf?: Headers; httpMetadata: { contentType: string } },
+  ): Promise<{ httpEtag: string } | null>;
+  delete(key: string): Promise<void>;
+}
+
+/** A photo: its address, or what else is known of it (docs/manifest.md). */
+export type Photo =
+  | string
+  | {
+      url: string;
+      name?: string | null;
+      /** The same as `name`. */
+      fileName?: string | null;
+      size?: number | null;
+      modified?: string | null;
+      crc32c?: string | null;
+      md5?: string | null;
+    };
+
+/** How the event is to be packed, and whom to tell. `snake_case` works as well. */
+export interface SubmitOptions {
+  title?: string | null;
+  archiveName?: string | null;
+  onMissing?: "skip" | "fail" | null;
+  maxArchiveBytes?: number | null;
+  notify?: Notify | null;
+  /** Such as `12h`; at most `7d`. */
+  expiresIn?: string | null;
+  /** Does a job again that is done, and sends the message of one that waits again. */
+  force?: boolean | null;
+  [snakeCase: string]: unknown;
+}
+
+export interface Notify {
+  email?: string[] | null;
+  locale?: string | null;
+  tellAboutFailure?: boolean | null;
+  webhook?: string | null;
+  [snakeCase: string]: unknown;
+}
+
+export type Status = "queued" | "probing" | "transferring" | "delivering" | "done" | "failed" | "cancelled";
+
+export interface Archive {
+  name: string;
+  key: string;
+  bytes: number;
+  photos: number;
+}
+
+/** What came of handing a job in. */
+export interface Submitted {
+  /** Its id: `<event>/<32 hexadecimal digits>`. */
+  job: string;
+  status: Status;
+  /** It was done before, and its archives are there. */
+  already_done: boolean;
+  /** It was handed in before, and is not done yet. */
+  joined: boolean;
+  /** The container that was asked for; `null` where there are enough. */
+  batch_job_id: string | null;
+  state_url: string;
+  archives: Archive[];
+}
+
+/** A job's state, as it is in the bucket. */
+export interface State {
+  version: number;
+  job: string;
+  status: Status;
+  sent: boolean;
+  created_at: string;
+  queued_at: string;
+  updated_at: string;
+  photos: number;
+  secret: string;
+  lease?: { until: string } | null;
+  progress?: {
+    photos_probed: number;
+    photos_done: number;
+    photos_total: number;
+    bytes_done: number;
+    bytes_total: number;
+  };
+  timings?: { queued_seconds?: number; probing_seconds?: number; transferring_seconds?: number };
+  attempt_count?: number;
+  attempts?: { number: number; started_at: string; ended_at?: string; outcome?: string }[];
+  failures?: number;
+  archives?: Archive[];
+  missing_count?: number;
+  missing?: { photo: number; name: string; reason: unknown }[];
+  error?: { message: string; exit_code: number } | null;
+  redone?: number;
+  told_from?: number;
+  round?: number;
+  delivery?: unknown;
+}
+
+/** Everything about a job. */
+export interface JobStatus extends State {
+  state_url: string;
+  /** Links to the archives, in order. Whoever has one can follow it. */
+  links: string[];
+  /** The container that had it is gone, and none has taken over yet. */
+  lost: boolean;
+}
+
+/** What a webhook tells (docs/operations.md). */
+export interface WebhookEvent {
+  type: "job.completed" | "job.failed" | "job.progress";
+  timestamp: string;
+  data: { job: string; event_id: string; status: Status; [more: string]: unknown };
+}

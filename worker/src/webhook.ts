@@ -1,0 +1,49 @@
+import { failed } from "./error.js";
+import type { WebhookEvent } from "./types.js";
+
+/** As in the Standard Webhooks convention: how far clocks may differ, in seconds. */
+const TOLERANCE = 300;
+/** The processor's are far shorter: it names at most a hundred missing photos. */
+const MAX_BYTES = 1048576;
+
+const decode = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+
+/** What was signed: the head and the body, of which no more is read than one of ours would have. */
+async function signedBytes(head: string, request: Request): Promise<[signed: Uint8Array, body: Uint8Array]> {
+  const signed = new Uint8Array(MAX_BYTES);
+  const begin = new TextEncoder().encodeInto(head, signed).written;
+  let length = begin;
+  for await (const part of request.body ?? []) {
+    if (length + part.length > MAX_BYTES) throw failed("webhook", "the webhook is longer than ours");
+    signed.set(part, length);
+    length += part.length;
+  }
+  return [signed.subarray(0, length), signed.subarray(begin, length)];
+}
+
+/** Whether a request is from the processor (https://github.com/standard-webhooks/standard-webhooks): what it
+ * tells, or an error. */
+export async function verify(secret: string | undefined, request: Request, now: number): Promise<WebhookEvent> {
+  let key: Uint8Array | undefined;
+  try {
+    key = decode(/^whsec_(.+)$/.exec(secret?.trim() ?? "")![1]!);
+  } catch {
+    // Neither is shown.
+  }
+  if (!key || key.length < 24 || key.length > 64)
+    throw failed("settings", "WEBHOOK_SECRET is not whsec_ and 24 to 64 bytes in base64; give the processor's");
+  const header = (name: string) => request.headers.get("webhook-" + name) ?? "";
+  const [id, time] = [header("id"), header("timestamp")];
+  if (!id || !/^\d+$/.test(time) || Math.abs(now / 1000 - Number(time)) > TOLERANCE)
+    throw failed("webhook", "the webhook has no id, or its time is not now");
+  const [signed, body] = await signedBytes(`${id}.${time}.`, request);
+  const hmac = await crypto.subtle.importKey("raw", key as BufferSource, { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
+  for (const signature of header("signature").split(" ").slice(0, 10)) {
+    const [version, value] = signature.split(",");
+    if (version != "v1" || !value || !/^[A-Za-z\d+/]{43}=$/.test(value)) continue;
+    // Takes as long for a wrong one as for another.
+    if (await crypto.subtle.verify("HMAC", hmac, decode(value) as BufferSource, signed))
+      return JSON.parse(new TextDecoder().decode(body));
+  }
+  throw failed("webhook", "the webhook's signature is not that of WEBHOOK_SECRET");
+}

@@ -1,0 +1,318 @@
+// The example, as guests meet it: from the button to a ZIP that opens, in Chromium, at the width of a phone and
+// of a desktop, dark and light, with and without JavaScript. The processor does the jobs.
+import { chromium } from "playwright-core";
+import axe from "axe-core";
+import assert from "node:assert/strict";
+import { createHmac, randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, readdirSync } from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { eventLink } from "../example/event-link.mjs";
+import { finish, folder, messages, photoServer, processor, provision, root, run, s3, TEST, unique, until, worker } from "./support.mjs";
+
+const SHOTS = process.env.WORKER_SCREENSHOTS ?? path.join(root, "target/worker-screenshots");
+// Slow enough to look at a job in the middle of its work.
+const PHOTO_BYTES = 600_000;
+const NAMES = Array.from({ length: 12 }, (_, n) => `IMG_${n}.jpg`);
+const HOSTILE = `<img src=x onerror="document.title='pwned'"> & "Söhne" </title>`;
+const SCREENS = [
+  { name: "phone", viewport: { width: 390, height: 844 }, isMobile: true, colorScheme: "dark" },
+  { name: "desktop", viewport: { width: 1280, height: 900 }, isMobile: false, colorScheme: "light" },
+];
+const SECRET = randomBytes(32).toString("base64");
+
+let settings, miniflare, origin, events, server, browser;
+
+before(async () => {
+  mkdirSync(SHOTS, { recursive: true });
+  settings = await provision("page");
+  miniflare = await worker("../example/src/index.ts", {
+    bindings: { ...settings, LINK_SECRET: SECRET },
+    kvNamespaces: ["EVENTS"],
+    host: "127.0.0.1",
+  });
+  origin = (await miniflare.ready).origin;
+  events = await miniflare.getKVNamespace("EVENTS");
+  server = await photoServer(NAMES, PHOTO_BYTES);
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+});
+after(async () => {
+  await browser?.close();
+  await finish();
+});
+
+/** An event whose photos come as slowly as `server.slow(id, …)` says, and the link to it. */
+async function event(name, { title = "Smith & Jones", photos } = {}) {
+  const id = unique(name);
+  await events.put(id, JSON.stringify({ title, photos: photos ?? NAMES.map((it) => `${server.url}/slow/${id}/${it}`) }));
+  return { id, link: eventLink(SECRET, origin, id) };
+}
+
+const get = (url, init) => fetch(url, { redirect: "manual", ...init });
+const press = (id, token, init = {}) =>
+  get(`${origin}/events/${id}/download?t=${encodeURIComponent(token)}`, { method: "POST", ...init });
+const tokenOf = (link) => new URL(link, origin).searchParams.get("t");
+
+/** What axe finds wrong, and what runs over the edge. */
+async function look(page, name) {
+  await page.screenshot({ path: path.join(SHOTS, `${name}.png`), fullPage: true });
+  const { violations } = await page.evaluate(`${axe.source}; axe.run(document)`);
+  assert.deepEqual(violations.map((it) => `${it.id}: ${it.nodes[0].html}`), [], name);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
+  assert(!wide, `${name} scrolls sideways`);
+  for (const act of await page.locator(".act").all()) assert((await act.boundingBox()).height >= 44, `${name}: too small to touch`);
+}
+
+async function open(screen, more = {}) {
+  const { name, ...options } = screen;
+  const context = await browser.newContext({ ...options, ...more, ignoreHTTPSErrors: true, acceptDownloads: true });
+  const page = await context.newPage();
+  const wrong = [];
+  page.on("console", (it) => it.type() === "error" && wrong.push(it.text()));
+  page.on("pageerror", (it) => wrong.push(String(it)));
+  return { context, page, wrong };
+}
+
+/** Saves what a button leads to, and unpacks it. */
+async function unpack(page, button) {
+  const [download] = await Promise.all([page.waitForEvent("download"), button.click()]);
+  const into = folder();
+  const file = path.join(into, download.suggestedFilename());
+  await download.saveAs(file);
+  await run("unzip", ["-q", file, "-d", path.join(into, "photos")]);
+  return { name: path.basename(file), photos: path.join(into, "photos") };
+}
+
+function areOriginals(photos) {
+  assert.deepEqual(readdirSync(photos).sort(), NAMES.toSorted());
+  for (const [name, bytes] of server.originals) assert(bytes.equals(readFileSync(path.join(photos, name))), name);
+}
+
+for (const screen of SCREENS)
+  test(`from the button to a ZIP that opens, on a ${screen.name}`, async () => {
+    const { id, link } = await event(screen.name, { title: `Smith & Jones ${screen.name}` });
+    server.slow(id, 50_000);
+    const { context, page, wrong } = await open(screen);
+    await page.goto(link);
+    await look(page, `${screen.name}-1-event`);
+    // With the keyboard alone.
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Download all photos");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/jobs\/.*\/page/);
+    await page.getByRole("heading", { name: "Your photos are next" }).waitFor();
+    await look(page, `${screen.name}-2-queued`);
+
+    processor(settings);
+    await page.getByRole("heading", { name: "Packing your photos" }).waitFor({ timeout: 20_000 });
+    const bar = page.getByRole("progressbar");
+    await until("there is progress and a time left", 20, async () => Number(await bar.getAttribute("value")) > 10);
+    await page.getByText(/seconds left/).waitFor({ timeout: 20_000 });
+    await page.getByText(/of 7\.2 MB/).waitFor();
+    await page.getByText(/of 12 photos/).waitFor();
+    assert.match(await page.title(), /^\d+ % – Packing your photos$/);
+    await look(page, `${screen.name}-3-packing`);
+
+    server.atOnce(id);
+    const button = page.getByRole("link", { name: /^Download/ });
+    await button.waitFor({ timeout: 30_000 });
+    assert.match(await button.textContent(), new RegExp(`^Download Smith & Jones ${screen.name}\\.zip12 photos, 7\\.2 MB$`));
+    assert.equal(await page.getByRole("status").getByRole("heading").textContent(), "Your photos are ready");
+    assert.equal(await page.title(), "Your photos are ready");
+    await look(page, `${screen.name}-4-ready`);
+    const zip = await unpack(page, button);
+    assert.equal(zip.name, `Smith & Jones ${screen.name}.zip`);
+    areOriginals(zip.photos);
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+
+test("without JavaScript it is the same", async () => {
+  const { id, link } = await event("plain");
+  server.slow(id, 50_000);
+  const { context, page } = await open(SCREENS[0], { javaScriptEnabled: false });
+  await page.goto(link);
+  await page.getByRole("button", { name: "Download all photos" }).click();
+  await page.getByRole("heading", { name: "Your photos are next" }).waitFor();
+  processor(settings);
+  // It looks again by itself.
+  await page.getByRole("heading", { name: "Packing your photos" }).waitFor({ timeout: 30_000 });
+  await page.screenshot({ path: path.join(SHOTS, "plain-packing.png"), fullPage: true });
+  server.atOnce(id);
+  const button = page.getByRole("link", { name: /^Download/ });
+  await button.waitFor({ timeout: 30_000 });
+  areOriginals((await unpack(page, button)).photos);
+  await context.close();
+});
+
+describe("what else can come of a job", () => {
+  const job = async (name, change, more) => {
+    const { id, link } = await event(name, more);
+    const { headers } = await press(id, tokenOf(link), { headers: { accept: "text/html" } });
+    const page = new URL(headers.get("location"), origin);
+    const key = `${settings.R2_BUCKET}${page.pathname.replace("/page", "/state.json")}`;
+    await messages(settings);
+    await s3(key, { method: "PUT", body: JSON.stringify({ ...(await (await s3(key)).json()), ...change }) });
+    return { id, page: page.href, json: page.href.replace("/page", ""), key };
+  };
+
+  test("several volumes, photos that are missing, and names that mean harm", async () => {
+    const archives = [1, 2, 3].map((n) => ({ name: `${HOSTILE}-${n}-of-3.zip`, key: `archives/x/${n}.zip`, bytes: 4e9 * n, photos: 1000 * n }));
+    const missing = [{ photo: 1, name: HOSTILE, reason: "not_found" }];
+    const { page: url, json } = await job("volumes", { status: "done", archives, missing, missing_count: 101 }, { title: HOSTILE });
+    for (const screen of SCREENS) {
+      const { context, page, wrong } = await open(screen);
+      await page.goto(url);
+      const buttons = await page.getByRole("link", { name: /^Download/ }).allTextContents();
+      assert.deepEqual(buttons, archives.map((it) => `Download ${it.name}${it.photos.toLocaleString("en")} photos, ${[4, 8, 12][archives.indexOf(it)]}${it.bytes < 1e10 ? ".0" : ""} GB`));
+      await page.getByText("101 photos could not be had").click();
+      assert.equal(await page.getByRole("listitem").textContent(), HOSTILE);
+      await page.getByText("and 100 more").waitFor();
+      assert.equal(await page.locator("img").count(), 0);
+      await look(page, `${screen.name}-5-volumes`);
+      assert.deepEqual(wrong, []);
+      assert.equal(await page.title(), "Your photos are ready");
+      await context.close();
+    }
+    const told = await (await get(json)).json();
+    assert.deepEqual(told.archives.map((it) => [it.name, it.bytes, it.photos, new URL(it.url).pathname]), archives.map((it) => [it.name, it.bytes, it.photos, `/${settings.R2_BUCKET}/${it.key}`]));
+    assert.deepEqual(told.missing, [HOSTILE]);
+  });
+
+  test("an event whose name means harm", async () => {
+    const { link } = await event("hostile", { title: HOSTILE });
+    const { context, page, wrong } = await open(SCREENS[1]);
+    await page.goto(link);
+    assert.equal(await page.getByRole("heading").textContent(), HOSTILE);
+    assert.deepEqual([await page.title(), await page.locator("img").count(), wrong], [HOSTILE, 0, []]);
+    await context.close();
+  });
+
+  for (const [status, change, words] of [
+    ["failed", { error: { message: "SMTP_URL is wrong on ip-10-0-0-1", exit_code: 75 } }, "We could not pack your photos"],
+    ["failed", { error: { message: "all photos are missing", exit_code: 66 } }, "We could not pack your photos"],
+    ["cancelled", {}, "This download was called off"],
+  ])
+    test(`${status}: in plain words, without what is inside`, async () => {
+      const lease = { owner: { id: "container-1", log_stream: "stream-1" }, until: "2999-01-01T00:00:00Z" };
+      const { page, json } = await job(status, { status, lease, secret: "5ecret", ...change });
+      for (const url of [page, json]) {
+        const text = await (await get(url)).text();
+        assert(!/SMTP_URL|10-0-0-1|container-1|stream-1|5ecret/.test(text), text);
+      }
+      assert((await (await get(page)).text()).includes(words));
+    });
+
+  test("a page that was left open learns of the end by itself, and then stops asking", async () => {
+    const { page: url, key } = await job("open", {});
+    const { context, page } = await open(SCREENS[0]);
+    await page.goto(url);
+    await page.getByRole("heading", { name: "Your photos are next" }).waitFor();
+    await s3(key, { method: "PUT", body: JSON.stringify({ ...(await (await s3(key)).json()), status: "cancelled" }) });
+    await page.getByRole("heading", { name: "This download was called off" }).waitFor();
+    let asked = 0;
+    page.on("request", () => asked++);
+    await page.waitForTimeout(2500);
+    assert.equal(asked, 0);
+    await context.close();
+  });
+});
+
+describe("nobody gets in who was not let in", () => {
+  let id, token, job;
+  before(async () => {
+    const made = await event("guarded");
+    id = made.id;
+    token = tokenOf(made.link);
+    const answer = await press(id, token);
+    assert.equal(answer.status, 202);
+    job = await answer.json();
+    assert.deepEqual(Object.keys(job), ["job", "status", "url", "page"]);
+    assert.equal((await get(origin + job.url)).status, 200);
+  });
+
+  const forged = (right) => {
+    const [expires, signature] = right.split(".");
+    const swap = (text) => text.replace(/.$/, (c) => (c === "A" ? "E" : "A"));
+    return ["", "x", "null", signature, `.${signature}`, `${expires}.`, `${expires}.${swap(signature)}`, `${expires}.${signature}A`, `${expires}.${"A".repeat(43)}`, `${swap(expires)}.${signature}`, `zzzzzzz.${signature}`, `${expires}.${signature}.x`];
+  };
+
+  test("forged, cut and foreign tokens open no job, and say as little as what is not there", async () => {
+    const nowhere = await (await get(`${origin}/jobs/e/${"0".repeat(32)}?t=${tokenOf(job.url)}`)).text();
+    const other = eventLink(SECRET, origin, job.job);
+    for (const wrong of [...forged(tokenOf(job.url)), token, tokenOf(other)])
+      for (const page of ["", "/page"]) {
+        const answer = await get(`${origin}/jobs/${job.job}${page}?t=${encodeURIComponent(wrong)}`);
+        assert.equal(answer.status, 404, wrong);
+        assert.equal(await answer.text(), nowhere);
+      }
+    assert.equal((await get(`${origin}/jobs/${job.job}`)).status, 404);
+  });
+
+  test("and no event", async () => {
+    for (const wrong of [...forged(token), tokenOf(job.url), tokenOf(eventLink(SECRET, origin, id + "x")), tokenOf(eventLink(SECRET, origin, id, -1)), tokenOf(eventLink("another secret of more than thirty-two characters", origin, id))]) {
+      assert.equal((await get(`${origin}/events/${id}?t=${encodeURIComponent(wrong)}`)).status, 404, wrong);
+      assert.equal((await press(id, wrong)).status, 404, wrong);
+    }
+    // Right, but of an event that is not there.
+    assert.equal((await press("nothing", tokenOf(eventLink(SECRET, origin, "nothing")))).status, 404);
+  });
+
+  test("another site cannot press the button, and a link is no button", async () => {
+    assert.equal((await press(id, token, { headers: { origin: "https://evil.example" } })).status, 404);
+    assert.equal((await press(id, token, { headers: { origin: "null" } })).status, 404);
+    assert.equal((await press(id, token, { headers: { origin } })).status, 202);
+    assert.equal((await get(`${origin}/events/${id}/download?t=${token}`)).status, 404);
+  });
+
+  test("nothing is listed, and no other address answers", async () => {
+    for (const url of ["/", "/events", "/events/", "/jobs", "/jobs/", `/jobs/${id}`, `/jobs/${id}/`, "/webhooks", "/events/..%2f", `/jobs/..%2f..%2f${"0".repeat(32)}`]) {
+      assert.equal((await get(`${origin}${url}?t=${token}`)).status, 404, url);
+      assert.equal((await get(`${origin}${url}`, { headers: { accept: "text/html" } })).status, 404, url);
+    }
+  });
+
+  test("pages are in no cache and no frame, run nothing but their own, and hold no secret", async () => {
+    const answer = await get(origin + job.page);
+    const policy = answer.headers.get("content-security-policy");
+    for (const part of ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"]) assert(policy.includes(part), part);
+    assert(!/unsafe|\*|https?:/.test(policy), policy);
+    const nonce = /script-src 'nonce-([^']+)'/.exec(policy)[1];
+    const text = await answer.text();
+    assert.equal(text.match(/<script/g).length, text.match(new RegExp(`<script nonce="${nonce}"`, "g")).length);
+    assert(!(await (await get(origin + job.page)).text()).includes(nonce), "a nonce that comes twice");
+    for (const [name, value] of [["cache-control", "no-store"], ["referrer-policy", "same-origin"], ["x-content-type-options", "nosniff"]]) assert.equal(answer.headers.get(name), value);
+    for (const secret of [SECRET, settings.R2_SECRET_KEY, settings.WEBHOOK_SECRET]) assert(!text.includes(secret));
+  });
+
+  test("settings that are missing are told to the operator alone", async () => {
+    for (const [name, value] of [["R2_SECRET_KEY", ""], ["LINK_SECRET", "short"]]) {
+      const said = [];
+      const broken = await worker("../example/src/index.ts", {
+        bindings: { ...settings, LINK_SECRET: SECRET, [name]: value },
+        kvNamespaces: ["EVENTS"],
+        handleRuntimeStdio: (...streams) => streams.forEach((it) => it.on("data", (text) => said.push(String(text)))),
+      });
+      await (await broken.getKVNamespace("EVENTS")).put(id, JSON.stringify({ photos: ["https://h.example/a"] }));
+      const answer = await broken.dispatchFetch(`http://w/events/${id}/download?t=${token}`, { method: "POST", headers: { accept: "text/html" } });
+      assert.equal(answer.status, 500);
+      assert(!/R2_|LINK_SECRET/.test(await answer.text()));
+      await until("the log names it", 5, () => said.join("").includes(`settings: ${name} is missing`));
+    }
+  });
+});
+
+test("webhooks are taken once, and only those that are ours", async () => {
+  const id = unique("msg");
+  const time = String(Math.floor(Date.now() / 1000));
+  const body = JSON.stringify({ type: "job.completed", timestamp: "2026-06-20T15:04:05Z", data: { job: `e/${"0".repeat(32)}`, status: "done" } });
+  const signature = "v1," + createHmac("sha256", Buffer.from(TEST.TEST_WEBHOOK_SECRET.slice(6), "base64")).update(`${id}.${time}.${body}`).digest("base64");
+  const send = (headers = {}) => get(`${origin}/webhooks`, { method: "POST", body, headers: { "webhook-id": id, "webhook-timestamp": time, "webhook-signature": signature, ...headers } });
+  assert.equal((await send({ "webhook-signature": signature.replace(/.{4}=$/, "AAA=") })).status, 401);
+  assert.equal(await events.get(`webhook:${id}`), null);
+  assert.deepEqual([(await send()).status, (await send()).status], [204, 204]);
+  assert.equal(await events.get(`webhook:${id}`), "job.completed");
+});
