@@ -28,6 +28,8 @@ in
       ../config.example.toml
       ../examples
       ../tests/data
+      # An example has it as a module.
+      ../tests/it/support/origin.rs
     ]
   );
   formatted = set (
