@@ -4,7 +4,7 @@
     image.py pack --cargo-toml F --processor F --certificates F OUT   make an image; prints its name
     image.py describe IMAGE                                           its files and its configuration
     image.py digest IMAGE                                             what registries call it
-    image.py budget IMAGE --compressed N --unpacked N                 fails where it is larger, in bytes
+    image.py budget IMAGE                                             its sizes; fails where one is over budget
 
 OUT is a tar that is both: an OCI image layout (`skopeo copy oci-archive:…` keeps its digest), and what
 `docker save` writes. The same three files make the same bytes: it has no times and no owners.
@@ -24,6 +24,9 @@ import tarfile
 EPOCH = "1970-01-01T00:00:00Z"
 # Machines by ELF's number for them, as images call them.
 ARCHITECTURES = {62: "amd64", 183: "arm64"}
+# At most so many bytes: what a new instance downloads before it can start, and what it keeps.
+MAX_COMPRESSED = 15_000_000
+MAX_UNPACKED = 45_000_000
 OCI = "application/vnd.oci.image"
 
 
@@ -172,8 +175,8 @@ def budget(arguments):
     image = Image(arguments.image)
     over = False
     for what, size, allowed in (
-        ("compressed", len(image.compressed), arguments.compressed),
-        ("unpacked", len(image.layer), arguments.unpacked),
+        ("compressed", len(image.compressed), MAX_COMPRESSED),
+        ("unpacked", len(image.layer), MAX_UNPACKED),
     ):
         print(f"{what}: {size / 1e6:.2f} MB of at most {allowed / 1e6:.2f} MB")
         over |= size > allowed
@@ -191,9 +194,6 @@ def main():
         if command is pack:
             for name in ("--cargo-toml", "--processor", "--certificates"):
                 options.add_argument(name, required=True)
-        if command is budget:
-            for name in ("--compressed", "--unpacked"):
-                options.add_argument(name, type=int, required=True)
     arguments = parser.parse_args()
     arguments.run(arguments)
 

@@ -57,7 +57,7 @@ in
   image = pkgs.runCommand "image" { nativeBuildInputs = [ pkgs.python3 ]; } ''
     python3 ${sources.image}/ci/image.py describe ${packages.image} >description
     diff -u ${./image.txt} description
-    python3 ${sources.image}/ci/image.py budget ${packages.image} --compressed 15000000 --unpacked 45000000
+    python3 ${sources.image}/ci/image.py budget ${packages.image}
     touch $out
   '';
 }

@@ -1,5 +1,5 @@
 # The container image, packed by the script that ci/image packs it with, so that both have the same files
-# and the same configuration. One layer of seven files needs none of what dockerTools does, and this way
+# and the same configuration. One layer of five files needs none of what dockerTools does, and this way
 # tests without nixpkgs test what nixpkgs will do.
 {
   pkgs,
