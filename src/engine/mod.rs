@@ -367,6 +367,8 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
             prepared = preparing => prepared?,
         };
         self.probe_time += started.elapsed();
+        let probing = u64::try_from(self.probe_time.as_millis()).unwrap_or(u64::MAX);
+        self.progress.probing_ms.set(probing);
         Ok(prepared)
     }
 

@@ -21,6 +21,8 @@ pub struct Progress {
     pub probed: Counter,
     /// Photos that are asked for, once folders are listed.
     pub photos_asked: Counter,
+    /// How long the run has probed before it moved bytes, in milliseconds.
+    pub probing_ms: Counter,
     /// Photos to probe, then photos in the archives.
     pub photos_total: Counter,
     /// Photos that have arrived.

@@ -280,4 +280,9 @@ pub(super) fn note_progress(state: &mut State, progress: &Progress) {
         bytes_done: progress.bytes_fetched.get(),
         bytes_total: progress.bytes_total.get(),
     };
+    // Whoever works out the time that is left must know when bytes began to move.
+    if progress.phase() != Phase::Probing {
+        let probing = Duration::from_millis(progress.probing_ms.get());
+        state.timings.probing_seconds = Some(probing.as_secs_f64());
+    }
 }

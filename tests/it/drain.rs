@@ -230,6 +230,13 @@ async fn progress_is_written_at_least_every_two_seconds() {
         assert_eq!(state.status, Status::Transferring);
         assert_eq!(state.progress.photos_probed, 5);
         assert!(state.progress.bytes_total > 500_000);
+        // So that whoever waits can work out the time that is left.
+        assert!(
+            state
+                .timings
+                .probing_seconds
+                .is_some_and(|probing| probing < 3.0)
+        );
         versions.insert(object.version.0);
     }
     // R2 takes one write a second.
