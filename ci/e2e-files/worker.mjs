@@ -38,11 +38,18 @@ try {
   let status = await ask(url);
   while (status.status !== "done") {
     if (status.status === "failed") throw new Error(`${job} failed`);
+    if (status.status === "cancelled") throw new Error(`${job} was called off by somebody, and will never be done`);
     await new Promise((resolve) => setTimeout(resolve, 500));
     status = await ask(url);
   }
   // Who presses it again gets the same job.
   const again = await ask(button, { method: "POST" });
+  // Where a download leads to, which outlives this Worker.
+  for (const archive of status.archives) {
+    const answer = await miniflare.dispatchFetch(`http://worker${archive.url}`, { redirect: "manual" });
+    if (answer.status !== 302) throw new Error(`${archive.name} cannot be had: ${answer.status} ${await answer.text()}`);
+    archive.url = answer.headers.get("location");
+  }
   console.log(JSON.stringify({ ...status, again: again.job }));
 } finally {
   await miniflare.dispose();

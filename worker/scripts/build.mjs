@@ -11,9 +11,14 @@ const MAX_BYTES = 20_000;
 const INSIDE =
   /^(_[a-zA-Z]\w*|service|region|cache|accessKeyId|secretAccessKey|sessionToken|signQuery|appendSessionToken|allHeaders|singleEncode|datetime|signableHeaders|signedHeaders|canonicalHeaders|credentialString|encodedPath|encodedSearch|authHeader|signature|stringToSign|canonicalString|hexBodyHash)$/;
 
-// We always say whose key, which service and which region is meant, so two kilobytes of the signer stay out:
-// what guesses them, and what asks for them.
-const NOT_NEEDED = [/(?<=\nfunction guessServiceRegion\([^\n]*\n)[\s\S]*?(?=\n}\n)/, /(?<=\n {4})if \(\w+ == null\) throw new TypeError\([^\n]*(?=\n)/];
+// We always say whose key, which service and which region is meant, have no keys for a session, and send text and
+// bytes only, so more than two kilobytes of the signer stay out: what guesses, and what asks for these.
+const NOT_NEEDED = [
+  /(?<=\nfunction guessServiceRegion\([^\n]*\n)[\s\S]*?(?=\n}\n)/,
+  /(?<=\n {4})if \(\w+ == null\) throw new TypeError\([^\n]*(?=\n)/,
+  /if \(this\.sessionToken && [^}]*}/,
+  /if \(this\.body && typeof this\.body !== 'string' [^}]*}/,
+];
 const onlyTheSigner = {
   name: "only-the-signer",
   setup(build) {

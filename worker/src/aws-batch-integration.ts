@@ -86,7 +86,7 @@ export class AWSBatchIntegration {
           // It may have ended since, and those who were there then been told.
           if (isTold(found[0])) container = await this.#callFor(job, _event, subscriber!);
         }
-        return answer(state!, decision == "done" ? { already_done: true, archives: state!.archives ?? [] } : { joined: true });
+        return answer(state!, decision == "done" ? { already_done: true, archives: state!.archives } : { joined: true });
       }
       if (!state) state = queued(job, manifest._photos, now());
       else if (decision == "redo") queueAgain(state, _force);
@@ -124,7 +124,8 @@ export class AWSBatchIntegration {
     return {
       ...state,
       state_url: this.#url(jobId),
-      links: await Promise.all((state.archives ?? []).map((archive) => this.#services._link(archive.key, seconds))),
+      log_stream: state.attempts.at(-1)?.owner?.log_stream ?? null,
+      links: await Promise.all(state.archives.map((archive) => this.#services._link(archive.key, seconds))),
       lost: /^(probing|transferring)$/.test(state.status) && !isHeld(state),
     };
   }
@@ -138,7 +139,7 @@ export class AWSBatchIntegration {
       if (!state) throw this.#noJob(jobId);
       if (isFinal(state) || isTold(state))
         throw failed("wrong-status", `${jobId} is ${state.status}; there is nothing to call off`);
-      const attempt = state.attempts?.at(-1);
+      const attempt = state.attempts.at(-1);
       if (attempt && !attempt.ended_at) Object.assign(attempt, { ended_at: now(), outcome: "cancelled" });
       Object.assign(state, { status: "cancelled", lease: null });
       if (await this.#write(state, version)) return state;
@@ -173,7 +174,8 @@ export class AWSBatchIntegration {
     }
     if (state?.version != 1)
       throw failed("refused", `the state of ${job} has version ${state?.version}; update this module`);
-    return [{ ...state, redone: state.redone ?? 0 }, found._version];
+    const first = { ...untouched(), attempt_count: 0, attempts: [], archives: [], redone: 0, told_from: 0, round: 0 };
+    return [Object.assign(first, state), found._version];
   }
 
   /** Writes a state over the version that was read; `undefined` if somebody else was faster. */
@@ -204,7 +206,7 @@ export class AWSBatchIntegration {
   /** Whether a job that is done has all its photos and all its archives. */
   async #isThere(state: State): Promise<boolean> {
     if (state.missing_count) return false;
-    for (const archive of state.archives ?? [])
+    for (const archive of state.archives)
       if ((await this.#services._length(archive.key)) !== archive.bytes) return false;
     return true;
   }
@@ -245,7 +247,7 @@ export class AWSBatchIntegration {
     for (let look = 0; look < LOOKS; look++) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
       const [state] = (await this.#read(job)) ?? [];
-      if (state && ((state.attempt_count ?? 0) > attempts || isFinal(state))) return true;
+      if (state && (state.attempt_count > attempts || isFinal(state))) return true;
     }
     return false;
   }
@@ -256,24 +258,36 @@ const surely = ([[, inFlight], [waiting, running]]: Capacity) => waiting + Math.
 
 const message = (job: string) => JSON.stringify({ version: 1, job, volume: null });
 
-/** The state of a job that was just handed in; what it leaves out, the processor fills in. */
-const queued = (job: string, photos: number, at: string): State => ({
-  version: 1,
-  job,
-  status: "queued",
-  sent: false,
-  created_at: at,
-  queued_at: at,
-  updated_at: at,
-  photos,
-  secret: "",
+/** What the state of a job says that nobody has worked on since it was handed in. */
+const untouched = () => ({
+  lease: null,
+  progress: { photos_probed: 0, photos_done: 0, photos_total: 0, bytes_done: 0, bytes_total: 0 },
+  timings: {},
+  failures: 0,
+  missing_count: 0,
+  missing: [],
+  error: null,
+  delivery: undefined,
 });
+
+/** The state of a job that was just handed in; what it leaves out, the processor fills in. */
+const queued = (job: string, photos: number, at: string) =>
+  ({
+    version: 1,
+    job,
+    status: "queued",
+    sent: false,
+    created_at: at,
+    queued_at: at,
+    updated_at: at,
+    photos,
+    secret: "",
+  }) as State;
 
 /** Puts a job into the queue again, to be done from the start. With `everybody`, all who ever asked are told
  * how it ends; without, if it was done, only those who ask from now on. */
 function queueAgain(state: State, everybody: boolean): void {
-  const redone = (state.redone ?? 0) + 1;
+  const redone = state.redone + 1;
   const told_from = everybody ? 0 : state.status == "done" ? redone : state.told_from;
-  Object.assign(state, { redone, told_from, status: "queued", sent: false, queued_at: now(), lease: null, failures: 0, error: null });
-  for (const name of ["missing_count", "missing", "progress", "timings", "delivery"] as const) delete state[name];
+  Object.assign(state, untouched(), { redone, told_from, status: "queued", sent: false, queued_at: now() });
 }

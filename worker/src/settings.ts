@@ -32,11 +32,17 @@ export function read(env: Env): Settings {
   const text = (name: keyof Env) => String(env[name] ?? "").trim();
   const need = (name: keyof Env) => text(name) || (wrong.push(`${name} is missing`), "");
   const address = (name: keyof Env, value = need(name)) => {
-    if (value && !/^https?:\/\/[^/\s]/.test(value)) wrong.push(`${name} does not begin with https://`);
-    return value.replace(/\/+$/, "");
+    try {
+      if (!value || (/^https?:\/\//.test(value) && new URL(value))) return value.replace(/\/+$/, "");
+    } catch {
+      // Such as one in which something was left to be filled in.
+    }
+    wrong.push(`${name} is not an https:// address`);
+    return "";
   };
   const region = need("BATCH_AWS_REGION");
-  const endpoint = (name: keyof Env, otherwise: string) => (text(name) || text("AWS_ENDPOINT_URL") || otherwise).replace(/\/$/, "");
+  const endpoint = (name: keyof Env, otherwise: string, used = text(name) ? name : "AWS_ENDPOINT_URL") =>
+    address(used, text(used)) || otherwise;
   const queue = address("BATCH_SQS_QUEUE_URL");
   const binding = env.R2_BINDING;
   const base = address("PUBLIC_BASE_URL", text("PUBLIC_BASE_URL"));

@@ -101,7 +101,7 @@ export interface Submitted {
   archives: Archive[];
 }
 
-/** A job's state, as it is in the bucket. */
+/** A job's state, as it is in the bucket, with what it may leave out there. */
 export interface State {
   version: number;
   job: string;
@@ -112,31 +112,35 @@ export interface State {
   updated_at: string;
   photos: number;
   secret: string;
-  lease?: { until: string } | null;
-  progress?: {
+  lease: { until: string } | null;
+  progress: {
     photos_probed: number;
     photos_done: number;
     photos_total: number;
     bytes_done: number;
     bytes_total: number;
   };
-  timings?: { queued_seconds?: number; probing_seconds?: number; transferring_seconds?: number };
-  attempt_count?: number;
-  attempts?: { number: number; started_at: string; ended_at?: string; outcome?: string }[];
-  failures?: number;
-  archives?: Archive[];
-  missing_count?: number;
-  missing?: { photo: number; name: string; reason: unknown }[];
-  error?: { message: string; exit_code: number } | null;
-  redone?: number;
-  told_from?: number;
-  round?: number;
+  timings: { queued_seconds?: number; probing_seconds?: number; transferring_seconds?: number };
+  attempt_count: number;
+  attempts: { number: number; owner?: { log_stream?: string }; started_at: string; ended_at?: string; outcome?: string }[];
+  failures: number;
+  archives: Archive[];
+  missing_count: number;
+  missing: { photo: number; name: string; reason: unknown }[];
+  error: { message: string; exit_code: number } | null;
+  redone: number;
+  told_from: number;
+  round: number;
+  /** Absent until those who want to know are told. */
   delivery?: unknown;
 }
 
 /** Everything about a job. */
 export interface JobStatus extends State {
   state_url: string;
+  /** The stream in CloudWatch Logs of the container that worked on it last, if the state knows it; `submit status`
+   * asks Batch, too. */
+  log_stream: string | null;
   /** Links to the archives, in order. Whoever has one can follow it. */
   links: string[];
   /** The container that had it is gone, and none has taken over yet. */

@@ -3,7 +3,7 @@
 import { chromium } from "playwright-core";
 import axe from "axe-core";
 import assert from "node:assert/strict";
-import { createHmac, randomBytes } from "node:crypto";
+import { createHash, createHmac, randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -178,7 +178,8 @@ describe("what else can come of a job", () => {
       await context.close();
     }
     const told = await (await get(json)).json();
-    assert.deepEqual(told.archives.map((it) => [it.name, it.bytes, it.photos, new URL(it.url).pathname]), archives.map((it) => [it.name, it.bytes, it.photos, `/${settings.R2_BUCKET}/${it.key}`]));
+    const path = (n) => `${new URL(json).pathname}/archives/${n}${new URL(json).search}`;
+    assert.deepEqual(told.archives, archives.map(({ name, bytes, photos }, index) => ({ name, bytes, photos, url: path(index + 1) })));
     assert.deepEqual(told.missing, [HOSTILE]);
   });
 
@@ -205,6 +206,114 @@ describe("what else can come of a job", () => {
       }
       assert((await (await get(page)).text()).includes(words));
     });
+
+  const archive = (id, n = 1) => ({ name: `${n}.zip`, key: `archives/${id}/${n}.zip`, bytes: 3, photos: 2 });
+  const store = (it) => s3(`${settings.R2_BUCKET}/${it.key}`, { method: "PUT", body: "zip" });
+
+  test("each download has a link of its own, until the archive is deleted", async () => {
+    const archives = [1, 2].map((n) => archive(unique("gone"), n));
+    const { json } = await job("gone", { status: "done", archives });
+    await store(archives[1]);
+    const there = `${json.replace("?", "/archives/2?")}`;
+    const { status, headers } = await get(there);
+    assert.equal(status, 302);
+    assert.equal(headers.get("cache-control"), "no-store");
+    assert.equal(await (await fetch(headers.get("location"))).text(), "zip");
+    assert(Number(new URL(headers.get("location")).searchParams.get("X-Amz-Expires")) <= 12 * 3600);
+    const gone = there.replace("/2?", "/1?");
+    const page = await get(gone, { headers: { accept: "text/html" } });
+    assert.equal(page.status, 410);
+    const text = await page.text();
+    assert.match(text, /This download has expired.*Press “Download all photos”/s);
+    assert(!text.includes("<Error>"));
+    assert.deepEqual([(await get(gone)).status, await (await get(gone)).json()], [410, { error: "it has expired; begin again" }]);
+    for (const number of ["0", "3", "1x", "-1", "01", "1/", ""]) assert.equal((await get(there.replace("/2?", `/${number}?`))).status, 404, number);
+    // The link to the job does not outlive the archives, which are deleted after 14 days.
+    const left = parseInt(tokenOf(json), 36) - Date.now() / 1000;
+    assert(left > 7 * 86_400 && left < 14 * 86_400, `${left} s`);
+  });
+
+  test("the same with the bucket bound", async () => {
+    const bound = await worker("../example/src/index.ts", { bindings: { ...settings, LINK_SECRET: SECRET }, kvNamespaces: ["EVENTS"], r2Buckets: ["R2_BINDING"] });
+    const bucket = await bound.getR2Bucket("R2_BINDING");
+    const archives = [1, 2].map((n) => archive("bound", n));
+    const { json, key } = await job("bound", { status: "done", archives });
+    await bucket.put(key.slice(key.indexOf("/") + 1), await (await s3(key)).text());
+    await bucket.put(archives[1].key, "zip");
+    const ask = (n) => bound.dispatchFetch(json.replace("?", `/archives/${n}?`), { redirect: "manual" });
+    const { status, headers } = await ask(2);
+    assert.equal(status, 302);
+    assert.equal(new URL(headers.get("location")).pathname, `/${settings.R2_BUCKET}/${archives[1].key}`);
+    assert.equal((await ask(1)).status, 410);
+  });
+
+  test("the button leads to a job that is done, also where photos are missing, until it is old or its archives are deleted", async () => {
+    const it = archive(unique("once"));
+    await store(it);
+    const missing = [{ photo: 1, name: "b.jpg", reason: "not_found" }];
+    const { id, page, key } = await job("once", { status: "done", archives: [it], missing, missing_count: 1 });
+    const again = async () => (await press(id, tokenOf(eventLink(SECRET, origin, id)))).json();
+    const stateOf = async () => (await s3(key)).json();
+    const put = async (change) => s3(key, { method: "PUT", body: JSON.stringify({ ...(await stateOf()), ...change }) });
+    const done = await stateOf();
+    const answer = await again();
+    assert.deepEqual([answer.job, answer.status], [done.job, "done"]);
+    assert.deepEqual([await stateOf(), await messages(settings)], [done, []]);
+    assert.equal((await get(page)).status, 200);
+    // Too old for a link that is new.
+    await put({ queued_at: new Date(Date.now() - 12.5 * 86_400_000).toISOString() });
+    assert.equal((await again()).status, "queued");
+    assert.equal((await messages(settings)).length, 1);
+    await put({ status: "done", archives: [it], missing_count: 1 });
+    assert.equal((await again()).status, "done");
+    await s3(`${settings.R2_BUCKET}/${it.key}`, { method: "DELETE" });
+    assert.equal((await again()).status, "queued");
+    // Other photos are another job.
+    await events.put(id, JSON.stringify({ title: "Smith & Jones", photos: ["https://127.0.0.1/other.jpg"] }));
+    assert.notEqual((await again()).job, done.job);
+  });
+
+  test("folders are looked at again after an hour", async () => {
+    const { id, key } = await job("folder", { status: "done" }, { photos: [{ url: "gs://bucket/events/1/" }] });
+    const again = async () => (await (await press(id, tokenOf(eventLink(SECRET, origin, id)))).json()).status;
+    assert.equal(await again(), "done");
+    await s3(key, { method: "PUT", body: JSON.stringify({ ...(await (await s3(key)).json()), queued_at: new Date(Date.now() - 3_700_000).toISOString() }) });
+    assert.equal(await again(), "queued");
+  });
+
+  test("an interrupted job has no time left", async () => {
+    const at = (seconds) => new Date(Date.now() + seconds * 1000).toISOString();
+    const owner = { id: "c" };
+    const progress = { photos_probed: 12, photos_done: 6, photos_total: 12, bytes_done: 50, bytes_total: 100 };
+    const change = { status: "transferring", progress, attempts: [{ number: 1, owner, started_at: at(-60) }], attempt_count: 1, updated_at: at(0) };
+    const held = await job("held", { ...change, lease: { owner, until: at(60) } });
+    const lost = await job("lost", { ...change, lease: { owner, until: at(-1) } });
+    assert.match(await (await get(held.page)).text(), /seconds left/);
+    const { interrupted, seconds_left } = await (await get(held.json)).json();
+    assert.deepEqual([interrupted, seconds_left > 30], [false, true]);
+    const text = await (await get(lost.page)).text();
+    assert.match(text, /It was interrupted, and is being taken up again/);
+    assert(!/seconds left|Working out/.test(text), text);
+    const told = await (await get(lost.json)).json();
+    assert.deepEqual([told.interrupted, told.seconds_left], [true, undefined]);
+  });
+
+  test("who is told meanwhile is nothing to a guest: buttons stay, and keep the focus", async () => {
+    const it = archive(unique("telling"));
+    const { page: url, key } = await job("telling", { status: "queued" });
+    const put = async (change) => s3(key, { method: "PUT", body: JSON.stringify({ ...(await (await s3(key)).json()), ...change }) });
+    const { context, page } = await open(SCREENS[1]);
+    await page.goto(url);
+    await put({ status: "delivering", archives: [it] });
+    await page.getByRole("link", { name: /^Download/ }).focus();
+    await put({ status: "done" });
+    await page.waitForTimeout(2500);
+    assert.match(await page.evaluate(() => document.activeElement.textContent), /^Download 1\.zip/);
+    await context.close();
+    // Without JavaScript, nothing is loaded again.
+    await put({ status: "delivering" });
+    assert(!(await (await get(url)).text()).includes("http-equiv"));
+  });
 
   test("a page that was left open learns of the end by itself, and then stops asking", async () => {
     const { page: url, key } = await job("open", {});
@@ -244,7 +353,7 @@ describe("nobody gets in who was not let in", () => {
     const nowhere = await (await get(`${origin}/jobs/e/${"0".repeat(32)}?t=${tokenOf(job.url)}`)).text();
     const other = eventLink(SECRET, origin, job.job);
     for (const wrong of [...forged(tokenOf(job.url)), token, tokenOf(other)])
-      for (const page of ["", "/page"]) {
+      for (const page of ["", "/page", "/archives/1"]) {
         const answer = await get(`${origin}/jobs/${job.job}${page}?t=${encodeURIComponent(wrong)}`);
         assert.equal(answer.status, 404, wrong);
         assert.equal(await answer.text(), nowhere);
@@ -315,4 +424,19 @@ test("webhooks are taken once, and only those that are ours", async () => {
   assert.equal(await events.get(`webhook:${id}`), null);
   assert.deepEqual([(await send()).status, (await send()).status], [204, 204]);
   assert.equal(await events.get(`webhook:${id}`), "job.completed");
+});
+
+test("the processor is told to call the example's receiver, where it can", async () => {
+  const subscriber = async (base) => {
+    const id = unique("told");
+    await events.put(id, JSON.stringify({ title: "T", photos: ["https://127.0.0.1/a.jpg"] }));
+    const answer = await miniflare.dispatchFetch(`${eventLink(SECRET, base, id).replace("?", "/download?")}`, { method: "POST" });
+    const { job } = await answer.json();
+    const wish = JSON.stringify({ title: "T", tell_about_failure: false, webhook: `${base}/webhooks`, expires_in_seconds: 604_800 });
+    const place = `subscriber-${createHash("sha256").update(wish).digest("hex").slice(0, 16)}.json`;
+    const found = await s3(`${settings.R2_BUCKET}/jobs/${job}/${place}`);
+    return found.ok ? (await found.json()).webhook : undefined;
+  };
+  assert.equal(await subscriber("https://photos.example.com"), "https://photos.example.com/webhooks");
+  for (const base of ["http://photos.example.com", "https://localhost:8787"]) assert.equal(await subscriber(base), undefined, base);
 });

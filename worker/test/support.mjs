@@ -142,7 +142,8 @@ export function caller(miniflare) {
   };
 }
 
-/** A proxy in front of a service that answers by itself as long as `fault` says what. */
+/** A proxy in front of a service that answers by itself as long as `fault` says what; or with other headers, where
+ * `fault` says `pass`. */
 export async function proxy(target, fault) {
   const { hostname, port } = new URL(target);
   const seen = [];
@@ -152,12 +153,12 @@ export async function proxy(target, fault) {
     const given = fault(request, seen.length, String(body));
     if (given?.before) return response.writeHead(given.status, given.headers).end(given.body ?? "");
     const onward = http.request({ hostname, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
-      if (given) {
+      if (given && !given.pass) {
         // It was done, but nobody hears of it.
         answer.resume();
         return answer.on("end", () => response.writeHead(given.status, given.headers).end(given.body ?? ""));
       }
-      response.writeHead(answer.statusCode, answer.headers);
+      response.writeHead(answer.statusCode, given?.pass(answer.headers) ?? answer.headers);
       answer.pipe(response);
     });
     onward.on("error", () => response.destroy());

@@ -3,7 +3,7 @@
 
 import { AWSBatchIntegration, type Env as JobEnv, type JobStatus, type Photo, PhotoJobError } from "aws-batch-integration";
 import { isRight, tokenFor } from "./link";
-import { eventPage, jobPage, notice, PRIVATE, respond } from "./page";
+import { archivePath, eventPage, expired, jobPage, notice, PRIVATE, respond } from "./page";
 import { secondsLeft } from "./words";
 
 export interface Env extends JobEnv {
@@ -19,13 +19,18 @@ interface Event {
   photos: Photo[];
 }
 
-/** How long a download can be begun after the page was drawn; each drawing makes new links. */
-const LINK_SECONDS = 12 * 3600;
+/** How long a download can be taken up again after it was begun; each beginning makes a new link. */
+const LINK_SECONDS = 6 * 3600;
+/** How long who presses the button is led to what is there: not as long as archives are kept (14 days). */
+const KEPT_SECONDS = 12 * 86_400;
+/** The same where whole folders are asked for, since there may be more in them by then. */
+const FOLDER_KEPT_SECONDS = 3600;
 /** How long a webhook that comes again is known by its id. */
 const REMEMBERED_SECONDS = 86_400;
 
 const EVENT = /^\/events\/([\w.-]{1,128})(\/download)?$/;
 const JOB = /^\/jobs\/([\w.-]{1,128}\/[\da-f]{32})(\/page)?$/;
+const ARCHIVE = /^\/jobs\/([\w.-]{1,128}\/[\da-f]{32})\/archives\/([1-9]\d{0,5})$/;
 
 export default {
   async fetch(request, env): Promise<Response> {
@@ -52,6 +57,8 @@ async function route(request: Request, env: Env): Promise<Response> {
   if (event && download && isPost) return startDownload(request, env, event);
   const [, job, page] = JOB.exec(pathname) ?? [];
   if (job && isGet) return showJob(request, env, job, page !== undefined);
+  const [, jobOfArchive, number] = ARCHIVE.exec(pathname) ?? [];
+  if (jobOfArchive && isGet) return leadToArchive(request, env, jobOfArchive, Number(number));
   if (pathname === "/webhooks" && isPost) return takeWebhook(request, env);
   return nothing(request);
 }
@@ -80,34 +87,96 @@ async function startDownload(request: Request, env: Env, id: string): Promise<Re
   const origin = request.headers.get("origin");
   if (origin !== null && origin !== new URL(request.url).origin) return nothing(request);
   if (!(await isRight(env.LINK_SECRET, "event", id, tokenOf(request), Date.now()))) return nothing(request);
-  const event = await env.EVENTS.get<Event>(id, "json");
-  if (!event) return nothing(request);
-  const { job, status } = await new AWSBatchIntegration(env).submitPhotoProcessingJob(id, event.photos, {
-    title: event.title,
-    archiveName: event.title,
-  });
+  const text = await env.EVENTS.get(id);
+  if (text === null) return nothing(request);
+  const { job, status } = await jobOf(env, id, text, new URL("/webhooks", request.url));
   const query = "?t=" + (await tokenFor(env.LINK_SECRET, "job", job, Date.now()));
   const page = `/jobs/${job}/page${query}`;
   if (wantsPage(request)) return new Response(null, { status: 303, headers: { location: page, ...PRIVATE } });
   return Response.json({ job, status, url: `/jobs/${job}${query}`, page }, { status: 202, headers: PRIVATE });
 }
 
+/** The job of an event: the one that is there, or a new one. */
+async function jobOf(env: Env, id: string, text: string, webhooks: URL): Promise<{ job: string; status: JobStatus["status"] }> {
+  const event: Event = JSON.parse(text);
+  const batchProcessor = new AWSBatchIntegration(env);
+  // Handing in again does again what is not complete, so that each guest would take the downloads from all others
+  // where a photo is missing. Another list of photos is another job.
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  const place = `job:${id}:${Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  const known = await env.EVENTS.get(place);
+  const found = known ? await ready(env, batchProcessor, known, event.photos.some(isFolder) ? FOLDER_KEPT_SECONDS : KEPT_SECONDS) : undefined;
+  if (found) return found;
+  const submitted = await batchProcessor.submitPhotoProcessingJob(id, event.photos, {
+    title: event.title,
+    archiveName: event.title,
+    notify: env.WEBHOOK_SECRET && canBeCalled(webhooks) ? { webhook: webhooks.href } : undefined,
+  });
+  await env.EVENTS.put(place, submitted.job, { expirationTtl: KEPT_SECONDS });
+  return submitted;
+}
+
+/** The processor calls `https` addresses only, and none on a developer's own machine. */
+const canBeCalled = ({ protocol, hostname }: URL) => protocol === "https:" && !/^(localhost$|127\.)/.test(hostname);
+
+const isFolder = (photo: Photo) => /^\s*(gs|s3):.*\/\s*$/is.test(typeof photo === "string" ? photo : photo.url);
+
+/** A job, if it is done, not too old, and has all its archives. */
+async function ready(env: Env, batchProcessor: AWSBatchIntegration, id: string, seconds: number): Promise<JobStatus | undefined> {
+  let job: JobStatus;
+  try {
+    job = await batchProcessor.getJobStatus(id, LINK_SECONDS);
+  } catch (error) {
+    if (error instanceof PhotoJobError && error.code === "no-job") return;
+    throw error;
+  }
+  // Its archives are not older than that.
+  if (job.status !== "done" || Date.parse(job.queued_at) + seconds * 1000 < Date.now()) return;
+  const there = await Promise.all(job.archives.map((_, index) => isThere(env, job, index)));
+  return there.every(Boolean) ? job : undefined;
+}
+
+/** Whether an archive has not been deleted. */
+async function isThere(env: Env, job: JobStatus, index: number): Promise<boolean> {
+  const { key } = job.archives[index]!;
+  if (env.R2_BINDING) return (await env.R2_BINDING.head(key)) !== null;
+  // Links are signed for `GET`; its first byte is as good.
+  const answer = await fetch(job.links[index]!, { headers: { range: "bytes=0-0" } });
+  await answer.body?.cancel();
+  // Anything else may pass, or is said best by the store.
+  return answer.status !== 404;
+}
+
 async function showJob(request: Request, env: Env, id: string, asPage: boolean): Promise<Response> {
+  const token = tokenOf(request);
+  if (!(await isRight(env.LINK_SECRET, "job", id, token, Date.now()))) return nothing(request);
+  const job = await new AWSBatchIntegration(env).getJobStatus(id, LINK_SECONDS);
+  return asPage ? respond(jobPage(job, token!, Date.now())) : Response.json(publicly(job, token!), { headers: PRIVATE });
+}
+
+/** Leads to an archive at the store, by a link that is made now. */
+async function leadToArchive(request: Request, env: Env, id: string, number: number): Promise<Response> {
   if (!(await isRight(env.LINK_SECRET, "job", id, tokenOf(request), Date.now()))) return nothing(request);
   const job = await new AWSBatchIntegration(env).getJobStatus(id, LINK_SECONDS);
-  return asPage ? respond(jobPage(job, Date.now())) : Response.json(publicly(job), { headers: PRIVATE });
+  const link = job.links[number - 1];
+  if (!link) return nothing(request);
+  // The store would say it in XML.
+  if (await isThere(env, job, number - 1)) return new Response(null, { status: 302, headers: { location: link, ...PRIVATE } });
+  return wantsPage(request) ? respond(expired, 410) : Response.json({ error: "it has expired; begin again" }, { status: 410, headers: PRIVATE });
 }
 
 /** What guests may know of a job: not who works on it, nor what went wrong in whose machine. */
-const publicly = (job: JobStatus) => ({
+const publicly = (job: JobStatus, token: string) => ({
   job: job.job,
   status: job.status,
   photos: job.photos,
   progress: job.progress,
+  /** It was interrupted, and is being taken up again. */
+  interrupted: job.lost,
   seconds_left: secondsLeft(job, Date.now()),
-  archives: (job.archives ?? []).map(({ name, bytes, photos }, index) => ({ name, bytes, photos, url: job.links[index] })),
-  missing_count: job.missing_count ?? 0,
-  missing: (job.missing ?? []).map(({ name }) => name),
+  archives: job.archives.map(({ name, bytes, photos }, index) => ({ name, bytes, photos, url: archivePath(job, index + 1, token) })),
+  missing_count: job.missing_count,
+  missing: job.missing.map(({ name }) => name),
 });
 
 async function takeWebhook(request: Request, env: Env): Promise<Response> {

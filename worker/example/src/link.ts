@@ -3,8 +3,9 @@
 
 import { PhotoJobError } from "aws-batch-integration";
 
-/** How long a job's link lives. */
-const LIFETIME_SECONDS = 30 * 86_400;
+/** How long a job's link lives: not as long as its archives, which the bucket deletes after 14 days
+ * (terraform/r2-bucket). */
+const LIFETIME_SECONDS = 13 * 86_400;
 
 const encoder = new TextEncoder();
 

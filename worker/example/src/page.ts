@@ -1,7 +1,7 @@
 /** The pages, as HTML. Everything that comes from outside goes through `html`, which escapes it. */
 
 import type { JobStatus } from "aws-batch-integration";
-import { countOf, percentDone, sizeOf, timeLeft } from "./words";
+import { INTERRUPTED, countOf, percentDone, sizeOf, timeLeft } from "./words";
 
 /** Text that is HTML already. */
 class Html {
@@ -44,6 +44,7 @@ li { overflow-wrap: anywhere; }
 // changed is touched: whoever reads, hears or has focused something is not disturbed.
 const SCRIPT = new Html(`
 const main = document.querySelector("main");
+const ends = () => ["ready", "ended"].includes(main.dataset.stage);
 async function look() {
   let wait = 2000;
   try {
@@ -68,9 +69,9 @@ async function look() {
   } catch {
     wait = 10000;
   }
-  if (main.dataset.stage !== "ended") setTimeout(look, wait);
+  if (!ends()) setTimeout(look, wait);
 }
-if (main.dataset.stage !== "ended") setTimeout(look, 2000);
+if (!ends()) setTimeout(look, 2000);
 `);
 
 export interface Page {
@@ -127,6 +128,12 @@ export const notice = (title: string, text: string): Page => ({
   body: html`<main><div class="card"><h1>${title}</h1><p>${text}</p></div></main>`,
 });
 
+/** What was to be had, and is deleted. */
+export const expired = notice(
+  "This download has expired",
+  "Archives are kept for some days only. Press “Download all photos” on your event's page once more, and they are packed again; or ask whoever sent you the link.",
+);
+
 /** An event, with the button. */
 export const eventPage = (id: string, title: string, photos: number, token: string): Page => ({
   title,
@@ -145,7 +152,7 @@ function news(job: JobStatus): { heading: string; text: string } {
     case "queued":
       return { heading: "Your photos are next", text: "A machine is being started for them. That takes a minute or two." };
     case "probing":
-      return { heading: "Looking at your photos", text: "We are finding out how large they are." };
+      return { heading: "Looking at your photos", text: job.lost ? INTERRUPTED : "We are finding out how large they are." };
     case "transferring":
       return { heading: "Packing your photos", text: "You can close this page and come back with the same link." };
     case "delivering":
@@ -165,7 +172,7 @@ function news(job: JobStatus): { heading: string; text: string } {
 }
 
 function progress(job: JobStatus, now: number): Html {
-  const { photos_probed = 0, photos_done = 0, photos_total = 0, bytes_done = 0, bytes_total = 0 } = job.progress ?? {};
+  const { photos_probed, photos_done, photos_total, bytes_done, bytes_total } = job.progress;
   const bar = (value?: number) =>
     value === undefined
       ? html`<progress aria-labelledby="heading" max="100"></progress>`
@@ -180,13 +187,16 @@ function progress(job: JobStatus, now: number): Html {
 <p class="soft" data-live="left">${timeLeft(job, now)}</p>`;
 }
 
-function downloads(job: JobStatus): Html {
-  const archives = job.archives ?? [];
-  const missing = job.missing_count ?? 0;
-  const names = (job.missing ?? []).slice(0, 100);
-  return html`${archives.map((archive, index) =>
+/** Where an archive is had, by its number from 1. It is the Worker's own address, since a link to the store would be
+ * dead when a page is left open for long. */
+export const archivePath = (job: JobStatus, number: number, token: string) => `/jobs/${job.job}/archives/${number}?t=${token}`;
+
+function downloads(job: JobStatus, token: string): Html {
+  const missing = job.missing_count;
+  const names = job.missing.slice(0, 100);
+  return html`${job.archives.map((archive, index) =>
     // The store says that it is to be saved; `download` would not count across origins.
-    html`<a class="act" href="${job.links[index]}">Download ${archive.name}<small>${countOf(archive.photos, "photo")}, ${sizeOf(archive.bytes)}</small></a>`,
+    html`<a class="act" href="${archivePath(job, index + 1, token)}">Download ${archive.name}<small>${countOf(archive.photos, "photo")}, ${sizeOf(archive.bytes)}</small></a>`,
   )}
 ${
     missing
@@ -197,22 +207,22 @@ ${
   }`;
 }
 
-/** Which parts the page has; within one, only numbers change. */
-function stageOf(job: JobStatus): string {
-  if (job.status === "done" || job.status === "failed" || job.status === "cancelled") return "ended";
-  return job.status;
+/** Which parts the page has; within one, only numbers change. Whether others have been told yet is nothing to
+ * guests. */
+function stageOf({ status }: JobStatus): string {
+  if (status === "delivering" || status === "done") return "ready";
+  return status === "failed" || status === "cancelled" ? "ended" : status;
 }
 
 /** How a job is, or its downloads. */
-export function jobPage(job: JobStatus, now: number): Page {
+export function jobPage(job: JobStatus, token: string, now: number): Page {
   const stage = stageOf(job);
   const { heading, text } = news(job);
-  const isReady = job.status === "done" || job.status === "delivering";
   const title = job.status === "transferring" ? `${percentDone(job)} % – ${heading}` : heading;
-  const part = isReady ? downloads(job) : stage === "ended" ? html`` : progress(job, now);
+  const part = stage === "ready" ? downloads(job, token) : stage === "ended" ? html`` : progress(job, now);
   return {
     title,
-    waits: stage !== "ended",
+    waits: stage !== "ready" && stage !== "ended",
     body: html`<main data-stage="${stage}" data-title="${title}"><div class="card">
 <div role="status"><h1 id="heading" data-live="heading">${heading}</h1>
 <p data-live="news">${text}</p></div>

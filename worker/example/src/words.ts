@@ -6,34 +6,41 @@ import type { JobStatus } from "aws-batch-integration";
 const ENOUGH_SECONDS = 3;
 const ENOUGH_SHARE = 0.02;
 
+/** Of a job whose container is gone, and that no other has taken over yet. */
+export const INTERRUPTED = "It was interrupted, and is being taken up again.";
+
 export const countOf = (count: number, what: string) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 
 /** A length as files are shown: in thousands. */
 export function sizeOf(bytes: number): string {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
-  const step = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
-  const value = bytes / 1000 ** step;
-  return `${step && value < 100 ? value.toPrecision(2) : Math.round(value)} ${units[step]}`;
+  let value = bytes;
+  let step = 0;
+  // What would be rounded to a thousand is one of the next.
+  for (; value >= 999.5 && step < units.length - 1; step++) value /= 1000;
+  return `${step && value < 9.95 ? value.toFixed(1) : Math.round(value)} ${units[step]}`;
 }
 
 /** Of the bytes; all of them are there only when it is done. */
 export function percentDone(job: JobStatus): number {
-  const { bytes_done = 0, bytes_total = 0 } = job.progress ?? {};
+  const { bytes_done, bytes_total } = job.progress;
   return Math.min(99, Math.floor((100 * bytes_done) / (bytes_total || 1)));
 }
 
-/** Seconds until the photos are packed, at the pace so far; `undefined` while nobody can tell. */
+/** Seconds until the photos are packed, at the pace so far; `undefined` while nobody can tell, as where the
+ * container is gone that had the job. */
 export function secondsLeft(job: JobStatus, now: number): number | undefined {
-  const { bytes_done = 0, bytes_total = 0 } = job.progress ?? {};
-  const started = Date.parse(job.attempts?.at(-1)?.started_at ?? "");
+  const { bytes_done, bytes_total } = job.progress;
+  const started = Date.parse(job.attempts.at(-1)?.started_at ?? "");
   const written = Date.parse(job.updated_at);
-  const took = (written - started) / 1000 - (job.timings?.probing_seconds ?? 0);
-  if (job.status !== "transferring" || !(took >= ENOUGH_SECONDS) || bytes_done < ENOUGH_SHARE * bytes_total) return undefined;
+  const took = (written - started) / 1000 - (job.timings.probing_seconds ?? 0);
+  if (job.lost || job.status !== "transferring" || !(took >= ENOUGH_SECONDS) || bytes_done < ENOUGH_SHARE * bytes_total) return undefined;
   const left = (took * (bytes_total - bytes_done)) / bytes_done - (now - written) / 1000;
   return Math.max(0, Math.round(left));
 }
 
 export function timeLeft(job: JobStatus, now: number): string {
+  if (job.lost) return INTERRUPTED;
   const seconds = secondsLeft(job, now);
   if (seconds === undefined) return "Working out how long it takes…";
   if (seconds < 10) return "Only some seconds left";
