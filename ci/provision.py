@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Makes what the end-to-end test needs in LocalStack (SQS) and moto (Batch). Running it again changes nothing.
+"""Makes queues in LocalStack (SQS) and a job definition in moto (Batch), for tests/it and worker/test.
+
+Running it again changes nothing. The system as operators make it is what `ci/e2e` runs on.
 
 Run with the Python of moto's virtual environment, which has boto3. Prints a JSON object with
 `queue_url`, `dead_letter_url`, `job_queue_arn` and `job_definition_arn`.

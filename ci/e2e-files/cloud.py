@@ -137,6 +137,15 @@ def as_ecs_runs_it(definition):
     print(container["image"])
 
 
+def allowed(policy):
+    """The actions that a policy allows, a line each, sorted."""
+    iam = client("iam", "TEST_MOTO")
+    [found] = [one for one in iam.list_policies(Scope="Local", MaxItems=1000)["Policies"] if one["PolicyName"] == policy]
+    version = iam.get_policy_version(PolicyArn=found["Arn"], VersionId=found["DefaultVersionId"])["PolicyVersion"]
+    actions = [statement["Action"] for statement in version["Document"]["Statement"]]
+    print(*sorted({name for some in actions for name in ([some] if isinstance(some, str) else some)}), sep="\n")
+
+
 def submit_job(name, job_queue, definition):
     """SubmitJob without any overrides, as `aws batch submit-job` does it; prints the job's id."""
     print(batch().submit_job(jobName=name, jobQueue=job_queue, jobDefinition=definition)["jobId"])
