@@ -13,7 +13,6 @@ pkgs.mkShell {
     jdk17_headless
     jq
     libarchive
-    libfaketime
     nodejs_22
     openssl
     p7zip

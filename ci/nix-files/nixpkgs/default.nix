@@ -177,7 +177,6 @@ let
     jdk17_headless = [ "javac" ];
     jq = [ "jq" ];
     libarchive = [ "bsdtar" ];
-    libfaketime = [ "faketime" ];
     nodejs_22 = [ "node" ];
     openssl = [ "openssl" ];
     p7zip = [ "7z" ];

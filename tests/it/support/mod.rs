@@ -2,6 +2,7 @@
 
 pub(crate) mod cloud;
 pub(crate) mod google;
+pub(crate) mod hour;
 pub(crate) mod jobs;
 pub(crate) mod mail;
 pub(crate) mod metadata;
