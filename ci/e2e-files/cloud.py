@@ -18,6 +18,8 @@ STATUSES = ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDE
 
 # Of both services: the account's number (`ci/terraform-files/local`).
 ACCOUNT = "123456789012"
+# In the environment of job definitions that `configure` made.
+MARK = {"name": "CONFIGURED_BY", "value": "e2e"}
 
 
 def client(service, endpoint, key=ACCOUNT, secret="test", **more):
@@ -122,14 +124,14 @@ def configure(definition, environment):
     wants it. Only the latest of ours stays active."""
     asked = batch()
     known = sorted(active(asked, definition), key=lambda one: one["revision"])
-    ours = [one for one in known if one["parameters"].get("made_by") == "e2e"]
+    # Marked by a variable, because moto's revisions inherit parameters and tags.
+    ours = [one for one in known if MARK in one["containerProperties"]["environment"]]
     [*_, latest] = [one for one in known if one not in ours]
     container = latest["containerProperties"]
     wanted = {pair["name"]: pair["value"] for pair in container["environment"]} | json.loads(environment)
-    container["environment"] = [{"name": name, "value": value} for name, value in wanted.items()]
+    container["environment"] = [MARK, *({"name": name, "value": value} for name, value in wanted.items())]
     same = {key: latest[key] for key in ("type", "retryStrategy", "timeout", "platformCapabilities") if latest.get(key)}
-    asked.register_job_definition(jobDefinitionName=definition, containerProperties=container,
-                                  parameters={"made_by": "e2e"}, **same)
+    asked.register_job_definition(jobDefinitionName=definition, containerProperties=container, **same)
     for one in ours:
         asked.deregister_job_definition(jobDefinition=one["jobDefinitionArn"])
 
