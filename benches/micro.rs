@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use wedding_photo_processor::engine::{self, EngineOptions, Progress};
-use wedding_photo_processor::manifest::{Defaults, Manifest, SourceRules};
+use wedding_photo_processor::manifest::{Defaults, Described, Manifest, OnMissing, SourceRules};
 use wedding_photo_processor::plan::{Fate, Plan};
 use wedding_photo_processor::retry::RetryPolicy;
 use wedding_photo_processor::sink::discard::DiscardSink;
@@ -61,7 +61,7 @@ fn manifests(criterion: &mut Criterion) {
     for (kind, name) in kinds {
         let manifest = parse(&manifest_text(20_000, name));
         group.bench_function(kind, |bencher| {
-            bencher.iter(|| black_box(&manifest).entry_names());
+            bencher.iter(|| black_box(&manifest).entry_names(|_| None));
         });
     }
     group.finish();
@@ -79,6 +79,7 @@ fn plans(criterion: &mut Criterion) {
         Fate::Present {
             size: 4_000_000,
             modified: None,
+            described: Described::default(),
         };
         manifest.photos.len()
     ];
@@ -107,6 +108,9 @@ fn assembly(criterion: &mut Criterion) {
             delay: Duration::ZERO,
         },
         stall_timeout: Duration::from_secs(10),
+        max_unreachable: 0.5,
+        on_unreachable: OnMissing::Skip,
+        refusal_patience: Duration::from_millis(500),
     };
     let mut group = criterion.benchmark_group("assemble");
     for (kind, photos, bytes) in [

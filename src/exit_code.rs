@@ -159,6 +159,7 @@ impl From<&EngineError> for ExitCode {
             EngineError::SpoolIo { source, .. } => Self::of_io(source),
             EngineError::Sink(error) => Self::from(error),
             EngineError::Plan(_)
+            | EngineError::Unreachable { .. }
             | EngineError::Fetch { .. }
             | EngineError::Listing { .. }
             | EngineError::KeepsChanging { .. }

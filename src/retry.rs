@@ -14,6 +14,16 @@ pub struct RetryPolicy {
 
 /// The longest pause between attempts, unless the server asks for more.
 const MAX_DELAY: Duration = Duration::from_secs(20);
+/// The longest wait that a server may ask for. Who asks for more is asked again as if it had not.
+const MAX_ASKED: Duration = Duration::from_mins(5);
+/// The longest that is waited in all because a server asks for it.
+const PATIENCE: Duration = Duration::from_mins(15);
+/// The most that is added to a wait, so that not all come back at the same moment.
+const MAX_STAGGER: Duration = Duration::from_millis(500);
+
+/// Attempts that are worth it where a failure is unlikely to pass: a bad certificate, an unknown host,
+/// a host that has failed with many photos.
+const ATTEMPTS_OF_LASTING: u32 = 3;
 
 /// Makes `attempt` until it works, fails in a way that won't pass, or has failed often enough.
 pub(crate) async fn repeat<T, E, F: Future<Output = Result<T, E>>>(
@@ -39,6 +49,8 @@ pub(crate) async fn repeat<T, E, F: Future<Output = Result<T, E>>>(
 pub(crate) struct Retry {
     policy: RetryPolicy,
     failures: u32,
+    /// What is left of the time to wait because a server asks for it.
+    patience: Duration,
 }
 
 impl Retry {
@@ -46,6 +58,7 @@ impl Retry {
         Self {
             policy,
             failures: 0,
+            patience: PATIENCE,
         }
     }
 
@@ -54,20 +67,32 @@ impl Retry {
         self.failures = 0;
     }
 
+    /// Allows few attempts only: what failed is unlikely to pass.
+    pub(crate) fn expect_no_change(&mut self) {
+        self.policy.attempts = self.policy.attempts.min(ATTEMPTS_OF_LASTING);
+    }
+
     /// Failures in a row.
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Waits until the next attempt, at least as long as the server asks; false when there should
-    /// be none.
+    /// Waits until the next attempt; false when there should be none. A wait that the server asks
+    /// for uses up no attempt, as long as it does not ask for too much.
     pub(crate) async fn wait(&mut self, retry_after: Option<Duration>) -> bool {
+        let obeyed =
+            retry_after.filter(|asked| !asked.is_zero() && *asked <= MAX_ASKED.min(self.patience));
+        if let Some(asked) = obeyed {
+            self.patience -= asked;
+            let stagger = (asked / 8).min(MAX_STAGGER).mul_f64(rand::random());
+            tokio::time::sleep(asked + stagger).await;
+            return true;
+        }
         self.failures += 1;
         if self.failures >= self.policy.attempts {
             return false;
         }
-        let pause = backoff(self.policy.delay, self.failures, rand::random());
-        tokio::time::sleep(retry_after.unwrap_or_default().max(pause)).await;
+        tokio::time::sleep(backoff(self.policy.delay, self.failures, rand::random())).await;
         true
     }
 }
@@ -101,19 +126,72 @@ mod tests {
         assert!(shortest > Duration::from_mins(1), "{shortest:?}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_server_may_ask_for_more_patience() {
-        let mut retry = Retry::new(RetryPolicy {
-            attempts: 3,
+    fn retry(attempts: u32) -> Retry {
+        Retry::new(RetryPolicy {
+            attempts,
             delay: Duration::from_millis(100),
-        });
-        let asked = Some(Duration::from_secs(7));
-        let start = tokio::time::Instant::now();
-        assert!(retry.wait(asked).await);
-        assert_eq!(start.elapsed(), Duration::from_secs(7));
-        assert!(retry.wait(asked).await);
-        assert!(!retry.wait(asked).await);
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_unlikely_to_pass_gets_three_attempts() {
+        for (attempts, made) in [(9, 3), (2, 2)] {
+            let mut retry = retry(attempts);
+            let start = tokio::time::Instant::now();
+            retry.expect_no_change();
+            while retry.wait(None).await {
+                retry.expect_no_change();
+            }
+            assert_eq!(retry.failures(), made);
+            assert!(start.elapsed() < Duration::from_secs(1));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_run_out() {
+        let mut retry = retry(3);
+        assert!(retry.wait(None).await);
+        assert!(retry.wait(None).await);
+        assert!(!retry.wait(None).await);
         retry.progressed();
-        assert!(retry.wait(asked).await);
+        assert!(retry.wait(None).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_server_may_ask_for_patience_which_uses_up_no_attempt() {
+        let mut retry = retry(2);
+        let start = tokio::time::Instant::now();
+        for _ in 0..20 {
+            assert!(retry.wait(Some(Duration::from_secs(7))).await);
+        }
+        let waited = start.elapsed().as_secs();
+        assert!((140..=150).contains(&waited), "{waited}");
+        assert_eq!(retry.failures(), 0);
+        assert!(retry.wait(None).await);
+        assert!(!retry.wait(None).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_has_an_end() {
+        let mut retry = retry(2);
+        let asked = Some(Duration::from_mins(5));
+        for _ in 0..3 {
+            assert!(retry.wait(asked).await);
+        }
+        let start = tokio::time::Instant::now();
+        assert!(retry.wait(asked).await, "an attempt of its own");
+        assert!(!retry.wait(asked).await);
+        assert!(start.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_hours_or_for_nothing_uses_up_attempts() {
+        for asked in [Duration::ZERO, Duration::from_secs(301), Duration::MAX] {
+            let mut retry = retry(2);
+            let start = tokio::time::Instant::now();
+            assert!(retry.wait(Some(asked)).await);
+            assert!(!retry.wait(Some(asked)).await);
+            assert!(start.elapsed() < Duration::from_secs(1));
+        }
     }
 }

@@ -1,18 +1,21 @@
 //! Is this archive whole? Its structure, names and CRCs by itself, and its completeness against
 //! a plan or a manifest. Read through the `zip` crate.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, Read, Seek};
 
 use serde::Serialize;
 use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::manifest::{EntryName, Manifest};
+use crate::manifest::assign::unnumbered;
+use crate::manifest::{EntryName, Leeway, Manifest, Photo};
 use crate::plan::{MISSING_NOTE_NAME, Plan};
 
 /// The longest note about missing photos that is read, in bytes.
 const MAX_NOTE_BYTES: u64 = 16 * 1024 * 1024;
+/// Members among which one of the right length is looked for, where several may be the photo.
+const MAX_SEARCHED: usize = 1000;
 
 /// What was found in one archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -23,12 +26,12 @@ pub struct Findings {
     pub bytes: u64,
     /// What is wrong, in words.
     pub problems: Vec<String>,
-    /// Members' names and lengths.
+    /// Members' names and lengths, in order.
     #[serde(skip)]
-    members: BTreeMap<String, u64>,
-    /// Names in the note about missing photos.
+    members: Vec<(String, u64)>,
+    /// Names in the note about missing photos, in order.
     #[serde(skip)]
-    noted: BTreeSet<String>,
+    noted: Vec<String>,
 }
 
 /// Whether archives hold all that was asked for.
@@ -152,7 +155,7 @@ fn inspect_entry<R: Read + Seek>(
     }
     findings.bytes += size;
     findings.noted.extend(noted(&name, &note));
-    findings.members.insert(name, size);
+    findings.members.push((name, size));
     Ok(placed)
 }
 
@@ -171,7 +174,7 @@ fn noted(name: &str, note: &[u8]) -> Vec<String> {
 /// Holds archives against the plan that they were made by.
 pub fn compare_with_plan(archives: &[Findings], plan: &Plan) -> Completeness {
     let mut result = Completeness::default();
-    let mut members = all_members(archives);
+    let mut members: BTreeMap<&str, u64> = all_members(archives).collect();
     for entry in plan.volumes.iter().flat_map(|volume| &volume.entries) {
         match members.remove(entry.name.as_str()) {
             Some(size) if size == entry.size => result.present += 1,
@@ -196,24 +199,56 @@ pub fn compare_with_plan(archives: &[Findings], plan: &Plan) -> Completeness {
 }
 
 /// Holds archives against the manifest that they were made from.
+///
+/// Where servers may have had a say in names (see [`Leeway`]), photos are found by the names that the
+/// manifest alone gives, and the rest by what these may have become, in the order of the archive.
 pub fn compare_with_manifest(archives: &[Findings], manifest: &Manifest) -> Completeness {
     let mut result = Completeness::default();
-    let mut members = all_members(archives);
-    let noted: BTreeSet<&String> = archives.iter().flat_map(|found| &found.noted).collect();
-    for (photo, name) in manifest.photos.iter().zip(manifest.entry_names()) {
-        let name = String::from(name);
-        match (members.remove(&name), photo.size) {
-            (Some(found), Some(size)) if found != size => result.problems.push(format!(
-                "`{name}` has {found} bytes, but the manifest says {size}"
-            )),
-            (Some(_), _) => result.present += 1,
-            (None, _) if noted.contains(&name) => result.noted_missing.push(name),
-            (None, _) => result
-                .problems
-                .push(format!("`{name}` is not in the archive")),
+    let mut members = Members::of(archives);
+    let flexible = manifest
+        .photos
+        .iter()
+        .any(|photo| photo.leeway() != Leeway::None);
+    let names = manifest.entry_names(|_| None);
+    let mut open = Vec::new();
+    for (photo, name) in manifest.photos.iter().zip(names) {
+        if members.take_member(name.as_str(), photo.size) {
+            result.present += 1;
+        } else if members.take_noted(name.as_str()) {
+            result.noted_missing.push(name.into());
+        } else {
+            open.push((photo, name));
         }
     }
-    for name in members.keys().filter(|name| !is_note(name)) {
+    if flexible {
+        members.index();
+        // Photos whose names may be any come last, and those whose length is known first of them.
+        for (leeway, sized) in [(false, true), (false, false), (true, true), (true, false)] {
+            open.retain(|(photo, name)| {
+                let is_turn = (photo.leeway() == Leeway::Name, photo.size.is_some());
+                let found = is_turn == (leeway, sized)
+                    && if leeway {
+                        members.take_beside(name, photo.size)
+                    } else {
+                        members.take_similar(photo, name)
+                    };
+                result.present += usize::from(found);
+                !found
+            });
+        }
+    }
+    for (photo, name) in open {
+        let problem = if flexible && let Some(noted) = members.take_noted_similar(&name) {
+            result.noted_missing.push(noted);
+            continue;
+        } else if let (Some(found), Some(size)) = (members.take(name.as_str()), photo.size) {
+            format!("`{name}` has {found} bytes, but the manifest says {size}")
+        } else {
+            format!("`{name}` is not in the archive")
+        };
+        result.problems.push(problem);
+    }
+    for name in members.left().filter(|name| !is_note(name)) {
         result
             .problems
             .push(format!("`{name}` is not in the manifest"));
@@ -221,16 +256,148 @@ pub fn compare_with_manifest(archives: &[Findings], manifest: &Manifest) -> Comp
     result
 }
 
+/// What archives have, and no photo has been found to be yet.
+struct Members<'a> {
+    /// `None` once it was found to be a photo.
+    entries: Vec<Option<(&'a str, u64)>>,
+    by_name: HashMap<&'a str, usize>,
+    /// By their names without numbers.
+    by_base: HashMap<String, VecDeque<usize>>,
+    /// The same without their extensions.
+    by_stem: HashMap<String, VecDeque<usize>>,
+    by_folder: HashMap<&'a str, VecDeque<usize>>,
+    noted: Vec<Option<&'a str>>,
+    noted_by_name: HashMap<&'a str, usize>,
+    noted_by_base: HashMap<String, VecDeque<usize>>,
+}
+
+impl<'a> Members<'a> {
+    fn of(archives: &'a [Findings]) -> Self {
+        let entries: Vec<Option<(&str, u64)>> = all_members(archives).map(Some).collect();
+        let noted: Vec<Option<&str>> = archives
+            .iter()
+            .flat_map(|found| found.noted.iter().map(|name| Some(name.as_str())))
+            .collect();
+        let named = entries.iter().flatten().map(|(name, _)| *name);
+        Self {
+            by_name: named.zip(0..).collect(),
+            noted_by_name: noted.iter().flatten().copied().zip(0..).collect(),
+            entries,
+            noted,
+            by_base: HashMap::new(),
+            by_stem: HashMap::new(),
+            by_folder: HashMap::new(),
+            noted_by_base: HashMap::new(),
+        }
+    }
+
+    /// Makes ready for finding what has similar names.
+    fn index(&mut self) {
+        for (index, member) in self.entries.iter().enumerate() {
+            let Some((name, _)) = member else {
+                continue;
+            };
+            let [stem, extension] = unnumbered(name);
+            let base = format!("{stem}{extension}");
+            self.by_base.entry(base).or_default().push_back(index);
+            self.by_stem.entry(stem).or_default().push_back(index);
+            self.by_folder
+                .entry(folder(name))
+                .or_default()
+                .push_back(index);
+        }
+        for (index, name) in self.noted.iter().enumerate() {
+            if let Some(name) = name {
+                let base = unnumbered(name).concat();
+                self.noted_by_base.entry(base).or_default().push_back(index);
+            }
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<u64> {
+        let index = self.by_name.get(name)?;
+        self.entries[*index].take().map(|(_, size)| size)
+    }
+
+    /// Takes the member of this name, if it has the length that it must have.
+    fn take_member(&mut self, name: &str, size: Option<u64>) -> bool {
+        let Some(member) = self
+            .by_name
+            .get(name)
+            .map(|index| &mut self.entries[*index])
+        else {
+            return false;
+        };
+        member.take_if(|(_, found)| has(*found, size)).is_some()
+    }
+
+    fn take_noted(&mut self, name: &str) -> bool {
+        let index = self.noted_by_name.get(name);
+        index.is_some_and(|index| self.noted[*index].take().is_some())
+    }
+
+    /// Takes a member whose name has another number, or an extension that the server told.
+    fn take_similar(&mut self, photo: &Photo, name: &EntryName) -> bool {
+        let base = unnumbered(name.as_str()).concat();
+        let queue = match photo.leeway() {
+            Leeway::None => self.by_base.get_mut(&base),
+            Leeway::Extension => self.by_stem.get_mut(&base),
+            Leeway::Name => None,
+        };
+        queue.is_some_and(|queue| take_first(queue, &mut self.entries, photo.size))
+    }
+
+    /// Takes the next member in the same folder.
+    fn take_beside(&mut self, name: &EntryName, size: Option<u64>) -> bool {
+        let queue = self.by_folder.get_mut(folder(name.as_str()));
+        queue.is_some_and(|queue| take_first(queue, &mut self.entries, size))
+    }
+
+    fn take_noted_similar(&mut self, name: &EntryName) -> Option<String> {
+        let base = unnumbered(name.as_str()).concat();
+        let queue = self.noted_by_base.get_mut(&base)?;
+        std::iter::from_fn(|| queue.pop_front())
+            .find_map(|index| self.noted[index].take())
+            .map(str::to_owned)
+    }
+
+    fn left(&self) -> impl Iterator<Item = &'a str> {
+        self.entries.iter().flatten().map(|(name, _)| *name)
+    }
+}
+
+/// Takes the first of these that is still there, is no note, and has the length that it must have.
+fn take_first(
+    queue: &mut VecDeque<usize>,
+    members: &mut [Option<(&str, u64)>],
+    size: Option<u64>,
+) -> bool {
+    while queue.front().is_some_and(|index| members[*index].is_none()) {
+        queue.pop_front();
+    }
+    let found = queue.iter().take(MAX_SEARCHED).copied().find(|index| {
+        members[*index].is_some_and(|(name, found)| has(found, size) && !is_note(name))
+    });
+    found.is_some_and(|index| members[index].take().is_some())
+}
+
+/// Returns whether this is the length that it must have, if any.
+fn has(found: u64, size: Option<u64>) -> bool {
+    size.is_none_or(|size| size == found)
+}
+
+fn folder(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
 /// Whether an entry is our note about missing photos, also where a photo took its name.
 fn is_note(name: &str) -> bool {
     name.starts_with(MISSING_NOTE_NAME.trim_end_matches(".txt"))
 }
 
-fn all_members(archives: &[Findings]) -> BTreeMap<String, u64> {
-    archives
-        .iter()
-        .flat_map(|found| found.members.clone())
-        .collect()
+fn all_members(archives: &[Findings]) -> impl Iterator<Item = (&str, u64)> {
+    let members = archives.iter().flat_map(|found| &found.members);
+    members.map(|(name, size)| (name.as_str(), *size))
 }
 
 #[cfg(test)]
@@ -241,6 +408,7 @@ mod tests {
     use zip::write::SimpleFileOptions;
 
     use super::*;
+    use crate::manifest::{Defaults, SourceRules};
 
     fn archive(names: &[&str]) -> Vec<u8> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
@@ -286,6 +454,106 @@ mod tests {
             })
             .collect();
         insta::assert_snapshot!(text.join("\n"));
+    }
+
+    /// Names and lengths.
+    type Lengths = &'static [(&'static str, u64)];
+
+    /// Returns what is wrong with archives that have these members, of this length, and this note.
+    fn compared(photos: &str, members: &[(&str, u64)], noted: &[&str]) -> Completeness {
+        let manifest = format!("{{\"event_id\": \"e\", \"photos\": {photos}}}");
+        let (defaults, rules) = (Defaults::default(), SourceRules::anything());
+        let manifest = Manifest::parse(manifest.as_bytes(), &defaults, &rules).unwrap();
+        let owned = |name: &&str| (*name).to_owned();
+        let mut findings = Findings {
+            members: members
+                .iter()
+                .map(|(name, size)| (owned(name), *size))
+                .collect(),
+            noted: noted.iter().map(owned).collect(),
+            ..Findings::default()
+        };
+        if !noted.is_empty() {
+            findings.members.push(("MISSING.txt".to_owned(), 1));
+        }
+        compare_with_manifest(&[findings], &manifest)
+    }
+
+    #[test]
+    fn names_that_servers_had_a_say_in_are_known_again() {
+        let h = "https://h.example";
+        let cases: [(String, Lengths, &[&str]); 7] = [
+            // As the manifest alone says, and with extensions.
+            (
+                format!("[\"{h}/a\", \"{h}/v1.2\"]"),
+                &[("a", 1), ("v1.2", 1)],
+                &[],
+            ),
+            (
+                format!("[\"{h}/a\", \"{h}/v1.2\"]"),
+                &[("a.jpg", 1), ("v1.2.png", 1)],
+                &[],
+            ),
+            // The first one's extension makes the second one's number.
+            (
+                format!("[\"{h}/a\", {{\"url\": \"{h}/a.jpg\", \"size\": 2}}]"),
+                &[("a.jpg", 1), ("a (2).jpg", 2)],
+                &[],
+            ),
+            // Names of `Content-Disposition`, once with a length that tells.
+            (
+                format!(
+                    "[\"{h}/1/download\", {{\"url\": \"{h}/2/download\", \"size\": 2}}, \"{h}/b.jpg\"]"
+                ),
+                &[("IMG_1.jpg", 2), ("b.jpg", 1), ("IMG_1 (2).jpg", 1)],
+                &[],
+            ),
+            // Some are missing, and noted without any description.
+            (
+                format!("[\"{h}/a\", \"{h}/1/download\", \"{h}/2/download\", \"{h}/b/a\"]"),
+                &[("a.jpg", 1), ("IMG_1.jpg", 1)],
+                &["download", "a"],
+            ),
+            (format!("[\"{h}/a\", \"{h}/b/a\"]"), &[("a.jpg", 1)], &["a"]),
+            // Two sizes of one object.
+            (
+                format!(
+                    "[\"{h}/AF1Qip0123456789abcdef=w2048\", \"{h}/AF1Qip0123456789abcdef=w64\"]"
+                ),
+                &[("IMG_1.jpg", 1), ("IMG_1 (2).jpg", 1)],
+                &[],
+            ),
+        ];
+        for (photos, members, noted) in cases {
+            let found = compared(&photos, members, noted);
+            assert_eq!(found.problems, [""; 0], "{photos}");
+            assert_eq!(found.present, members.len(), "{photos}");
+            assert_eq!(found.noted_missing.len(), noted.len(), "{photos}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_still_wrong() {
+        let h = "https://h.example";
+        let cases: [(String, Lengths); 6] = [
+            (format!("[\"{h}/a.jpg\"]"), &[("b.jpg", 1)]),
+            (format!("[\"{h}/a\"]"), &[("b.jpg", 1)]),
+            (format!("[\"{h}/a\", \"{h}/b\"]"), &[("a.jpg", 1)]),
+            (format!("[\"{h}/download\"]"), &[("a.jpg", 1), ("b.jpg", 1)]),
+            (
+                format!("[{{\"url\": \"{h}/download\", \"name\": \"x\"}}]"),
+                &[("x.jpg", 1)],
+            ),
+            (
+                format!("[\"{h}/a\", {{\"url\": \"{h}/b.jpg\", \"size\": 2}}]"),
+                &[("a.jpg", 1), ("b.jpg", 1)],
+            ),
+        ];
+        let text: Vec<String> = cases
+            .iter()
+            .map(|(photos, members)| compared(photos, members, &[]).problems.join("\n"))
+            .collect();
+        insta::assert_snapshot!(text.join("\n\n"));
     }
 
     #[test]

@@ -42,6 +42,13 @@ pub async fn store(options: &Store, http: &HyperClient) -> Result<S3Store, Failu
 /// # Errors
 /// If TLS cannot be set up.
 pub fn source(settings: &Settings, store: &Store) -> Result<RoutedSource, Failure> {
+    if !settings.proxies.is_empty() {
+        tracing::info!(
+            "photos are fetched through a proxy (`{}`), which looks names up by itself: the address guard \
+             checks the proxy's address and `source.allowed_hosts` alone",
+            settings.proxies.hosts().join("`, `")
+        );
+    }
     RoutedSource::new(settings.source_options(store.clone())).map_err(Failure::usage)
 }
 

@@ -81,6 +81,14 @@ impl Concurrency {
         self.trial = None;
     }
 
+    /// Starts over with few: the origin refuses photos when it is asked for more.
+    pub(super) fn calm(&mut self, limit: usize) {
+        self.opening = None;
+        self.limit = self.limit.min(limit);
+        self.rest = REST;
+        self.trial = None;
+    }
+
     /// Takes note of an answer; see [`Window`] about `busy` and `throttled`.
     pub(super) fn answered(&mut self, busy: bool, throttled: bool) {
         if throttled {
@@ -175,6 +183,28 @@ fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
+/// Bytes per second since the last look.
+pub(super) struct WindowClock {
+    since: Instant,
+    bytes: u64,
+}
+
+impl WindowClock {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self {
+            since: Instant::now(),
+            bytes,
+        }
+    }
+
+    pub(super) fn rate(&mut self, bytes: u64) -> f64 {
+        let seconds = self.since.elapsed().as_secs_f64().max(0.001);
+        let rate = bytes.saturating_sub(self.bytes) as f64 / seconds;
+        *self = Self::new(bytes);
+        rate
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +249,22 @@ mod tests {
         concurrency.answered(true, true);
         concurrency.answered(true, false);
         assert_eq!(concurrency.limit(), START);
+    }
+
+    #[test]
+    fn where_few_are_served_at_once_it_feels_its_way_from_there() {
+        let mut concurrency = Concurrency::new(256);
+        concurrency.calm(2);
+        concurrency.answered(true, false);
+        assert_eq!(concurrency.limit(), 2);
+        // Every connection more is refused.
+        let rate = |connections: usize| connections.min(4) as f64;
+        settle(&mut concurrency, REST as usize, rate);
+        assert_eq!(concurrency.limit(), 2);
+        assert!(settle(&mut concurrency, 40, |n| n as f64) > 20);
+        let mut one = Concurrency::new(1);
+        one.calm(2);
+        assert_eq!(one.limit(), 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Folders of the manifest become the photos that are in them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -8,7 +9,7 @@ use futures_util::stream;
 use super::prepare::{Probed, compare};
 use super::progress::Progress;
 use super::{EngineError, EngineOptions};
-use crate::manifest::{MAX_PHOTOS, Manifest, Photo};
+use crate::manifest::{MAX_PHOTOS, Manifest, Photo, StoredUrl};
 use crate::plan::MissingReason;
 use crate::retry::Retry;
 use crate::source::{Page, PhotoSource, SourceError};
@@ -22,6 +23,8 @@ pub(super) struct Expanded {
     pub(super) manifest: Arc<Manifest>,
     /// What the listings told about photos, by index, so that these need no probe.
     pub(super) listed: Vec<Option<Probed>>,
+    /// Files in the folders that are left out: junk, and what the manifest does not select.
+    pub(super) ignored: usize,
 }
 
 /// Lists the folders of a manifest. Their photos take their places, in the order of their names; a
@@ -36,10 +39,12 @@ pub(super) async fn expand<S: PhotoSource>(
         return Ok(Expanded {
             manifest,
             listed: Vec::new(),
+            ignored: 0,
         });
     }
     let mut photos = Vec::with_capacity(manifest.photos.len());
     let mut listed = Vec::new();
+    let mut ignored = 0;
     // By index: a stream of borrowed photos would not be `Send`.
     let lists = stream::iter(0..manifest.photos.len())
         .map(async |index| {
@@ -59,12 +64,13 @@ pub(super) async fn expand<S: PhotoSource>(
                 photos.push(photo.clone());
                 listed.push(None);
             }
-            Some(found) if found.is_empty() => {
-                photos.push(photo.clone());
-                listed.push(Some(Err(MissingReason::EmptyFolder)));
-            }
             Some(found) => {
-                for (photo, probe) in found {
+                ignored += found.ignored;
+                if found.photos.is_empty() {
+                    photos.push(photo.clone());
+                    listed.push(Some(Err(MissingReason::EmptyFolder)));
+                }
+                for (photo, probe) in found.photos {
                     photos.push(photo);
                     listed.push(Some(probe));
                 }
@@ -78,7 +84,19 @@ pub(super) async fn expand<S: PhotoSource>(
         photos,
         ..Manifest::clone(&manifest)
     });
-    Ok(Expanded { manifest, listed })
+    Ok(Expanded {
+        manifest,
+        listed,
+        ignored,
+    })
+}
+
+/// What is in a folder.
+#[derive(Debug, Default)]
+struct Listed {
+    photos: Vec<(Photo, Probed)>,
+    /// Files that are left out.
+    ignored: usize,
 }
 
 fn too_many(folder: &Photo) -> EngineError {
@@ -92,28 +110,52 @@ async fn list<S: PhotoSource>(
     folder: &Photo,
     options: &EngineOptions,
     progress: &Progress,
-) -> Result<Vec<(Photo, Probed)>, EngineError> {
-    let mut found = Vec::new();
-    let mut after = None;
+) -> Result<Listed, EngineError> {
+    let mut found = Listed::default();
+    let mut after: Option<String> = None;
+    let mut asked = HashSet::new();
+    let mut first: Option<StoredUrl> = None;
     loop {
         let page = page(source, folder, after.as_deref(), options, progress).await?;
+        // Some stores give the same page, or the same place to go on, for ever.
+        let again = page
+            .next
+            .as_ref()
+            .is_some_and(|next| !asked.insert(next.clone()));
+        let begins = page.objects.first().map(|(url, _)| url.clone());
+        if again || begins.is_some() && begins == first {
+            return Err(EngineError::Listing {
+                folder: folder.url.to_string(),
+                what: "the store gives the same page again and again".to_owned(),
+                attempts: 1,
+            });
+        }
+        first = begins.or(first);
         for (url, probe) in page.objects {
             // Consoles make folders visible by empty objects.
             if url.is_folder() && probe.length == Some(0) {
                 continue;
             }
-            if let Some(photo) = folder.inside(url) {
-                let probed = compare(&photo, probe);
-                found.push((photo, probed));
+            match folder.inside(url) {
+                Some(photo) => {
+                    let probed = compare(&photo, probe);
+                    found.photos.push((photo, probed));
+                }
+                None => found.ignored += 1,
             }
         }
         // Nobody has to wait for the other half of a million.
-        if found.len() > MAX_PHOTOS {
+        if found.photos.len() > MAX_PHOTOS {
             return Err(too_many(folder));
         }
         after = page.next;
         if after.is_none() {
-            tracing::debug!(folder.url = %folder.url, photos = found.len(), "listed a folder");
+            tracing::debug!(
+                folder.url = %folder.url,
+                photos = found.photos.len(),
+                ignored = found.ignored,
+                "listed a folder"
+            );
             return Ok(found);
         }
     }

@@ -14,16 +14,19 @@ use std::time::Duration;
 use bytes::BytesMut;
 use crc_fast::Digest;
 use md5::{Digest as _, Md5};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::checksum::{CRC32, CRC32C, value};
-use super::pace::Pace;
+use super::hosts::{Hosts, Refusals};
+use super::pace::{Flow, Pace};
 use super::progress::Progress;
+use super::settle::Allowance;
 use super::spool::Spooled;
 use crate::manifest::{Hashes, Manifest, Photo};
 use crate::plan::MissingReason;
 use crate::retry::{Retry, RetryPolicy};
-use crate::source::{PhotoBody, PhotoSource, Probe, SourceError, Transient, Validators, Want};
+use crate::source::media::Look;
+use crate::source::{PhotoSource, Probe, SourceError, Transient, Validators, Want};
 
 /// Bytes after which a download counts as having got somewhere, and its failures are forgotten.
 const USEFUL_BYTES: u64 = 64 * 1024;
@@ -43,6 +46,11 @@ pub(super) struct FetchEnv<S> {
     pub(super) places: Vec<Option<Place>>,
     pub(super) retry: RetryPolicy,
     pub(super) stall_timeout: Duration,
+    /// How long a host that refuses photos is asked for them.
+    pub(super) refusal_patience: Duration,
+    pub(super) hosts: Arc<Hosts>,
+    /// How many photos may be unreachable; `None` where the first one ends the run.
+    pub(super) allowance: Option<Allowance>,
     pub(super) pace: Pace,
     pub(super) progress: Arc<Progress>,
     /// Set when the origin refuses requests; cleared by whoever reacts.
@@ -121,6 +129,8 @@ pub(super) enum FailureKind {
     NoRanges,
     /// All attempts failed.
     Exhausted { what: String, attempts: u32 },
+    /// The spool cannot be read.
+    Spool(String),
     /// The source cannot be used as the settings are.
     Settings(String),
 }
@@ -129,9 +139,10 @@ impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(reason) => write!(f, "{reason}"),
-            Self::Changed(what) | Self::Exhausted { what, .. } | Self::Settings(what) => {
-                f.write_str(what)
-            }
+            Self::Changed(what)
+            | Self::Exhausted { what, .. }
+            | Self::Spool(what)
+            | Self::Settings(what) => f.write_str(what),
             Self::NoRanges => f.write_str("the server gives whole photos only"),
         }
     }
@@ -173,8 +184,8 @@ async fn from_spool(
     match reading.await {
         Ok((writer, read)) => {
             progress.bytes_fetched.add(writer.position);
-            let outcome =
-                read.map_err(|error| exhausted(format!("reading the spool failed: {error}"), 1));
+            let outcome = read
+                .map_err(|error| FailureKind::Spool(format!("reading the spool failed: {error}")));
             (writer, outcome)
         }
         Err(error) => match error.try_into_panic() {
@@ -227,6 +238,8 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
     }
 
     async fn run(&mut self) -> Result<(), FailureKind> {
+        let host = self.env.hosts.host(self.writer.job.photo);
+        let mut refusals = Refusals::new(host, self.env.refusal_patience);
         let mut retry = Retry::new(self.env.retry);
         let mut damaged = 0;
         // How far any attempt got. Bytes that are fetched again are no progress.
@@ -234,7 +247,10 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
         loop {
             let failure = match self.attempt().await {
                 Ok(()) => match self.check() {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => {
+                        host.serve();
+                        return Ok(());
+                    }
                     Err(what) => {
                         damaged += 1;
                         if damaged == MAX_DAMAGED {
@@ -244,7 +260,21 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
                         Transient::new(what)
                     }
                 },
-                Err(SourceError::Missing(reason)) => return Err(FailureKind::Missing(reason)),
+                Err(SourceError::Missing(reason)) => {
+                    // Where others are served, it is most surely a limit.
+                    if reason.may_be_a_limit() && host.serves() {
+                        self.env.throttled.store(true, Ordering::Relaxed);
+                    }
+                    if reason.may_be_a_limit() && refusals.wait().await {
+                        if self.writer.position > 0 && self.writer.job.is_whole() {
+                            // It may be the range that is refused, and not the photo.
+                            self.start_over();
+                        }
+                        self.env.progress.retries.add(1);
+                        continue;
+                    }
+                    return Err(FailureKind::Missing(reason));
+                }
                 Err(SourceError::Changed(what)) => return Err(FailureKind::Changed(what)),
                 Err(SourceError::NoRanges(_)) if !self.writer.job.is_whole() => {
                     return Err(FailureKind::NoRanges);
@@ -279,7 +309,11 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
                 self.env.progress.retries.add(1);
                 continue;
             }
+            if failure.lasting || host.is_down() {
+                retry.expect_no_change();
+            }
             if !retry.wait(failure.retry_after).await {
+                host.lose();
                 self.env
                     .progress
                     .bytes_fetched
@@ -324,24 +358,25 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
             self.env.progress.resumed.add(1);
         }
         self.hashes = self.hashes.or(opened.hashes);
-        self.receive(opened.body).await
+        let look = match opened.start {
+            0 => Look::new(self.photo, &opened.described),
+            _ => Look::none(),
+        };
+        self.receive(opened.body, look).await
     }
 
-    async fn receive(&mut self, mut body: S::Body) -> Result<(), SourceError> {
+    async fn receive(&mut self, mut body: S::Body, mut look: Look) -> Result<(), SourceError> {
         let env = self.env;
         let started = Instant::now();
         let first = self.writer.position;
+        let mut flow = Flow::new(env.stall_timeout);
         let (mut window_start, mut window_first) = (started, first);
         loop {
-            let chunk = timeout(env.stall_timeout, body.chunk())
-                .await
-                .map_err(|_| {
-                    let seconds = env.stall_timeout.as_secs_f32();
-                    SourceError::transient(format!("no bytes for {seconds} s"))
-                })??;
-            let Some(chunk) = chunk else {
+            let Some(chunk) = flow.chunk(&mut body).await? else {
+                look.end()?;
                 break;
             };
+            look.at(&chunk)?;
             if chunk.len() as u64 > self.writer.remaining() {
                 return Err(SourceError::Changed(
                     "the photo is longer than announced".to_owned(),

@@ -2,22 +2,29 @@
 //!
 //! [`run`] carries out one manifest over any [`PhotoSource`] and [`ArchiveSink`]. It prepares
 //! (probes every photo, spools those whose length nobody tells), plans, transfers one volume
-//! after the other, and reads each one's directory back. A photo that vanishes or changes after
-//! planning makes it start over with a new plan, at most [`MAX_RESTARTS`] times. Whatever way it
-//! ends other than well, nothing is left in the sink.
+//! after the other, and reads each one's directory back. A photo that vanishes, changes or becomes
+//! unreachable after planning makes it start over with a new plan, at most [`MAX_RESTARTS`] times.
+//! Which photos are left out, and when there is no archive, [`settle`](mod@settle) says. Whatever way it ends
+//! other than well, nothing is left in the sink.
 
 mod budget;
 mod buffer;
 mod checksum;
 mod concurrency;
+mod error;
 mod expand;
 mod fetch;
+mod hosts;
+mod lessons;
 mod pace;
 mod prepare;
 mod progress;
 mod report;
+mod second_look;
+mod settle;
 mod spool;
 mod transfer;
+mod unpack;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -27,21 +34,25 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use budget::{Budget, Reservation};
+pub use error::EngineError;
 pub use progress::{Counter, Phase, Progress};
 pub use report::{Archive, Report, SlowPhoto, peak_memory_bytes};
 
 use self::concurrency::Concurrency;
 use self::expand::{Expanded, expand};
-use self::fetch::{FetchEnv, Place};
-use self::prepare::{Lessons, Prepared, prepare};
+use self::fetch::{FailureKind, FetchEnv, Place};
+use self::hosts::Hosts;
+use self::lessons::Lessons;
+use self::prepare::{Preparation, Prepared};
 use self::report::Slowest;
+use self::settle::{Allowance, settle};
 use self::spool::Spool;
 use self::transfer::{Transfer, TransferError};
-use crate::manifest::{MAX_PHOTOS, Manifest, OnMissing};
+use crate::manifest::{Manifest, OnMissing};
 use crate::plan::layout::read_directory;
-use crate::plan::{Content, Fate, Missing, Plan, PlanError, Volume};
+use crate::plan::{Content, Fate, Plan, Volume};
 use crate::retry::RetryPolicy;
-use crate::sink::{ArchiveSink, ArchiveSpec, ArchiveUpload, PartReceipt, SinkError, Stored};
+use crate::sink::{ArchiveSink, ArchiveSpec, ArchiveUpload, PartReceipt, Stored};
 use crate::source::PhotoSource;
 
 /// How often a run starts over because photos changed under it.
@@ -66,127 +77,13 @@ pub struct EngineOptions {
     pub retry: RetryPolicy,
     /// How long a download may bring nothing before it is replaced.
     pub stall_timeout: Duration,
-}
-
-/// Why a run ended without archives.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// Photos are missing, and the manifest does not put up with that.
-    #[error("{}", missing_message(.missing, *.photos))]
-    Missing {
-        /// Which ones.
-        missing: Vec<Missing>,
-        /// Photos in the manifest.
-        photos: usize,
-    },
-    /// The archives cannot be planned.
-    #[error("the archives cannot be planned")]
-    Plan(#[source] PlanError),
-    /// The memory budget is too small for the archive.
-    #[error(
-        "`engine.memory_budget` is {budget} bytes, but `{archive}` needs at least {needed}; raise it"
-    )]
-    BudgetTooSmall {
-        /// The budget in bytes.
-        budget: u64,
-        /// What the archive needs, in bytes.
-        needed: u64,
-        /// The archive.
-        archive: String,
-    },
-    /// A photo could not be fetched, for reasons that may pass.
-    #[error("photo `{photo}` could not be fetched from {url} in {attempts} attempts: {what}")]
-    Fetch {
-        /// The photo.
-        photo: String,
-        /// Its address, without secrets.
-        url: String,
-        /// What happened last.
-        what: String,
-        /// How often it was tried in a row.
-        attempts: u32,
-    },
-    /// Photos changed every time that the run started over.
-    #[error(
-        "photos changed each time that the run started over, the last one `{photo}`: {what}; \
-         try again when they have settled"
-    )]
-    KeepsChanging {
-        /// One of them.
-        photo: String,
-        /// What happened to it.
-        what: String,
-    },
-    /// A folder could not be listed, for reasons that may pass.
-    #[error("{folder} could not be listed in {attempts} attempts: {what}")]
-    Listing {
-        /// The folder.
-        folder: String,
-        /// What happened last.
-        what: String,
-        /// How often it was tried.
-        attempts: u32,
-    },
-    /// A source cannot be used as the settings are.
-    #[error("{0}")]
-    SourceSettings(String),
-    /// The folders have more photos than a job may have.
-    #[error(
-        "with `{folder}` there are more than {MAX_PHOTOS} photos, the most that fit into one job; \
-         split the event"
-    )]
-    TooManyPhotos {
-        /// The folder with which there were too many.
-        folder: String,
-    },
-    /// There is no room for photos of unknown length.
-    #[error(
-        "photo `{photo}` has to be spooled, and more than `engine.spool_limit` \
-         ({limit} bytes) would be in the spool; raise it"
-    )]
-    SpoolFull {
-        /// The photo.
-        photo: String,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// The spool cannot be written.
-    #[error("the spool in `{}` (`engine.spool_dir`) cannot be used", .folder.display())]
-    SpoolIo {
-        /// The folder.
-        folder: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The archive could not be stored.
-    #[error("the archive could not be stored")]
-    Sink(#[from] SinkError),
-    /// What was stored is not what was sent.
-    #[error("the archive `{archive}` was stored wrongly: {problem}")]
-    Verify {
-        /// The archive.
-        archive: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// Somebody asked to stop.
-    #[error("interrupted")]
-    Cancelled,
-    /// A bug in this program.
-    #[error("internal error: {0}; please report it")]
-    Internal(&'static str),
-}
-
-fn missing_message(missing: &[Missing], photos: usize) -> String {
-    let mut text = format!("{} of {photos} photos are missing:", missing.len());
-    for photo in missing.iter().take(10) {
-        text.push_str(&format!("\n  {}: {}", photo.name, photo.reason));
-    }
-    if missing.len() > 10 {
-        text.push_str(&format!("\n  and {} more", missing.len() - 10));
-    }
-    text
+    /// The share of the photos that may be unreachable, or refused by 401 or 403. If more are, it is
+    /// their server that is to blame, and there is no archive.
+    pub max_unreachable: f64,
+    /// What to do about the first photo that is unreachable. `Fail` is for runs that are repeated.
+    pub on_unreachable: OnMissing,
+    /// How long photos are asked for that a host refuses, since that may mean "slower".
+    pub refusal_patience: Duration,
 }
 
 /// Probes the photos and plans the archives, without moving any (but those whose length only a
@@ -206,17 +103,11 @@ pub async fn plan<S: PhotoSource>(
     let mut concurrency = Concurrency::new(options.max_connections);
     let planning = async {
         let asked = expand(&*source, manifest, options, progress).await?;
-        let prepared = prepare(
-            &source,
-            &asked,
-            options,
-            &lessons,
-            &spool,
-            &mut concurrency,
-            progress,
-        )
-        .await?;
-        make_plan(&asked.manifest, &prepared.fates)
+        let hosts = Hosts::of(&asked.manifest);
+        let prepared = Preparation::new(&*source, &asked, options, &lessons, &hosts, progress)
+            .prepare(&spool, &mut concurrency)
+            .await?;
+        settle(&asked.manifest, &prepared.fates, options)
     };
     tokio::select! {
         () = cancel.cancelled() => Err(EngineError::Cancelled),
@@ -237,17 +128,6 @@ pub async fn list_folders<S: PhotoSource>(
     Ok(asked.manifest)
 }
 
-fn make_plan(manifest: &Manifest, fates: &[Fate]) -> Result<Plan, EngineError> {
-    let missing = Missing::among(manifest, fates);
-    let photos = fates.len();
-    let too_many =
-        missing.len() == photos || manifest.on_missing == OnMissing::Fail && !missing.is_empty();
-    if too_many {
-        return Err(EngineError::Missing { missing, photos });
-    }
-    Plan::new(manifest, fates).map_err(EngineError::Plan)
-}
-
 /// Carries out one manifest.
 ///
 /// # Errors
@@ -266,6 +146,7 @@ pub async fn run<S: PhotoSource, K: ArchiveSink>(
         asked = expand(&*source, manifest, options, &progress) => asked?,
     };
     let mut run = Run {
+        hosts: Arc::new(Hosts::of(&asked.manifest)),
         asked,
         source,
         sink,
@@ -287,6 +168,7 @@ pub async fn run<S: PhotoSource, K: ArchiveSink>(
 
 struct Run<'a, S, K: ArchiveSink> {
     asked: Expanded,
+    hosts: Arc<Hosts>,
     source: Arc<S>,
     sink: &'a K,
     options: &'a EngineOptions,
@@ -305,8 +187,9 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
         let mut lessons = Lessons::default();
         for restarts in 0..=MAX_RESTARTS {
             let spool = Spool::new(self.options.spool_dir.clone(), self.options.spool_limit);
-            let prepared = self.prepare(&lessons, &spool).await?;
-            let plan = make_plan(&self.asked.manifest, &prepared.fates)?;
+            let Prepared { places, mut fates } = self.prepare(&lessons, &spool).await?;
+            lessons.remember(&fates);
+            let plan = settle(&self.asked.manifest, &fates, self.options)?;
             self.check_budget(&plan)?;
             tracing::info!(
                 event.id = self.asked.manifest.event_id,
@@ -320,29 +203,11 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
             // The first surprise is acted on at once. When there is another, learn of all.
             let discover = restarts > 0;
             let mut slowest = Slowest::default();
-            match self
-                .transfer(&plan, prepared.places, discover, &mut slowest)
-                .await?
-            {
+            match self.transfer(&plan, places, discover, &mut slowest).await? {
                 None => return Ok(self.report(plan, slowest)),
                 Some(failures) => {
                     self.discard_stored().await;
-                    for failure in failures {
-                        let photo = &self.asked.manifest.photos[failure.photo];
-                        tracing::warn!(
-                            photo.url = %photo.url,
-                            "starting over, because of photo `{}`: {}",
-                            photo.label(),
-                            failure.kind
-                        );
-                        if restarts == MAX_RESTARTS {
-                            return Err(EngineError::KeepsChanging {
-                                photo: photo.label(),
-                                what: failure.kind.to_string(),
-                            });
-                        }
-                        lessons.learn(failure.photo, failure.kind);
-                    }
+                    self.learn(&mut lessons, &mut fates, failures, restarts)?;
                     self.progress.restarts.add(1);
                 }
             }
@@ -350,18 +215,60 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
         Err(EngineError::Internal("the attempts ran out"))
     }
 
+    /// Takes note of what a transfer found, unless that is the end.
+    fn learn(
+        &self,
+        lessons: &mut Lessons,
+        fates: &mut [Fate],
+        failures: Vec<fetch::Failure>,
+        restarts: u64,
+    ) -> Result<(), EngineError> {
+        for fetch::Failure { photo: index, kind } in failures {
+            let photo = &self.asked.manifest.photos[index];
+            tracing::warn!(
+                photo.url = %photo.url,
+                "starting over, because of photo `{}`: {kind}",
+                photo.label(),
+            );
+            if restarts == MAX_RESTARTS {
+                let label = photo.label();
+                return Err(match kind {
+                    FailureKind::Exhausted { what, attempts } => EngineError::Fetch {
+                        photo: label,
+                        url: photo.url.to_string(),
+                        what,
+                        attempts,
+                    },
+                    kind => EngineError::KeepsChanging {
+                        photo: label,
+                        what: kind.to_string(),
+                    },
+                });
+            }
+            lessons.learn(index, kind);
+            if let Some(reason) = lessons.missing(index) {
+                fates[index] = Fate::Missing(reason.clone());
+            }
+        }
+        if self.asked.manifest.on_missing == OnMissing::Skip {
+            // Where too many are missing, another look at the others would be of no use.
+            settle(&self.asked.manifest, fates, self.options)?;
+        }
+        Ok(())
+    }
+
     async fn prepare(&mut self, lessons: &Lessons, spool: &Spool) -> Result<Prepared, EngineError> {
         self.progress.enter(Phase::Probing);
         let started = Instant::now();
-        let preparing = prepare(
-            &self.source,
+        let preparation = Preparation::new(
+            &*self.source,
             &self.asked,
             self.options,
             lessons,
-            spool,
-            &mut self.concurrency,
+            &self.hosts,
             &self.progress,
         );
+        let preparing = preparation.prepare(spool, &mut self.concurrency);
         let prepared = tokio::select! {
             () = self.cancel.cancelled() => return Err(EngineError::Cancelled),
             prepared = preparing => prepared?,
@@ -406,6 +313,9 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
             places,
             retry: self.options.retry,
             stall_timeout: self.options.stall_timeout,
+            refusal_patience: self.options.refusal_patience,
+            hosts: Arc::clone(&self.hosts),
+            allowance: Allowance::of(&self.asked.manifest, self.options),
             pace: pace::Pace::default(),
             progress,
             throttled: false.into(),
@@ -576,7 +486,7 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
     fn report(&self, plan: Plan, slowest: Slowest) -> Report {
         let seconds = self.started.elapsed().as_secs_f64();
         let bytes = plan.length();
-        Report {
+        let report = Report {
             event_id: self.asked.manifest.event_id.clone(),
             archives: self
                 .stored
@@ -594,8 +504,12 @@ impl<S: PhotoSource, K: ArchiveSink> Run<'_, S, K> {
             peak_connections: self.progress.peak_connections.get(),
             peak_memory_bytes: peak_memory_bytes(),
             slowest: slowest.into_vec(),
+            empty: report::empty_photos(&plan),
             missing: plan.missing,
-        }
+            ignored: self.asked.ignored,
+        };
+        report.warn_of_empty_photos();
+        report
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::manifest::EntryName;
-use crate::plan::{Missing, bytes_for_people, count_of};
+use crate::plan::{Content, Missing, Plan, bytes_for_people, count_of, is_or_are};
 
 /// How many of the slowest photos are named.
 const SLOWEST: usize = 5;
-/// How many missing photos the summary for people names.
-const MISSING_SHOWN: usize = 10;
+/// How many missing or empty photos the summary for people names.
+const SHOWN: usize = 10;
 
 /// The closing summary of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -44,6 +44,10 @@ pub struct Report {
     pub slowest: Vec<SlowPhoto>,
     /// Photos that are left out.
     pub missing: Vec<Missing>,
+    /// Photos in the archives that have no bytes, as broken uploads leave them behind.
+    pub empty: Vec<EntryName>,
+    /// Files in folders that are left out because they are junk or not selected.
+    pub ignored: usize,
 }
 
 /// One finished archive.
@@ -77,6 +81,8 @@ impl Report {
             event.id = self.event_id,
             photos = self.photos,
             missing = self.missing.len(),
+            ignored = self.ignored,
+            empty = self.empty.len(),
             size_bytes = self.bytes,
             seconds = self.seconds,
             probe_seconds = self.probe_seconds,
@@ -87,6 +93,27 @@ impl Report {
             peak_connections = self.peak_connections,
             peak_memory_bytes = self.peak_memory_bytes,
             "finished `{what}`"
+        );
+    }
+
+    /// Warns of photos that have no bytes.
+    pub(super) fn warn_of_empty_photos(&self) {
+        if self.empty.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = (self.empty.iter().take(SHOWN))
+            .map(EntryName::as_str)
+            .collect();
+        let more = match self.empty.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        tracing::warn!(
+            event.id = self.event_id,
+            "{} {} empty (0 bytes): {}{more}",
+            count_of(self.empty.len(), "photo"),
+            is_or_are(self.empty.len()),
+            names.join(", "),
         );
     }
 }
@@ -103,16 +130,14 @@ impl fmt::Display for Report {
             self.megabytes_per_second
         )?;
         let mut facts = vec![format!("probing {:.1} s", self.probe_seconds)];
-        facts.push(format!("{} connections", self.peak_connections));
-        facts.push(match self.retries {
-            1 => "1 retry".to_owned(),
-            retries => format!("{retries} retries"),
-        });
+        let count = |count: u64, noun| count_of(usize::try_from(count).unwrap_or(usize::MAX), noun);
+        facts.push(count(self.peak_connections, "connection"));
+        facts.push(count(self.retries, "retry"));
         if self.resumed > 0 {
             facts.push(format!("{} resumed", self.resumed));
         }
         if self.restarts > 0 {
-            facts.push(format!("started over {} times", self.restarts));
+            facts.push(format!("started over {}", count(self.restarts, "time")));
         }
         if let Some(memory) = self.peak_memory_bytes {
             facts.push(format!("peak memory {}", bytes_for_people(memory)));
@@ -132,15 +157,44 @@ impl fmt::Display for Report {
         }
         if !self.missing.is_empty() {
             write!(f, "\n  {} missing:", count_of(self.missing.len(), "photo"))?;
-            for photo in self.missing.iter().take(MISSING_SHOWN) {
+            for photo in self.missing.iter().take(SHOWN) {
                 write!(f, "\n    {}: {}", photo.name, photo.reason)?;
             }
-            if self.missing.len() > MISSING_SHOWN {
-                write!(f, "\n    and {} more", self.missing.len() - MISSING_SHOWN)?;
+            if self.missing.len() > SHOWN {
+                write!(f, "\n    and {} more", self.missing.len() - SHOWN)?;
             }
+        }
+        if !self.empty.is_empty() {
+            let (photos, are) = (
+                count_of(self.empty.len(), "photo"),
+                is_or_are(self.empty.len()),
+            );
+            write!(f, "\n  {photos} {are} empty (0 bytes):")?;
+            for name in self.empty.iter().take(SHOWN) {
+                write!(f, "\n    {name}")?;
+            }
+            if self.empty.len() > SHOWN {
+                write!(f, "\n    and {} more", self.empty.len() - SHOWN)?;
+            }
+        }
+        if self.ignored > 0 {
+            let files = count_of(self.ignored, "file");
+            write!(
+                f,
+                "\n  {files} in folders ignored (not selected, or junk such as .DS_Store)"
+            )?;
         }
         Ok(())
     }
+}
+
+/// Returns the names of the photos that have no bytes.
+pub(super) fn empty_photos(plan: &Plan) -> Vec<EntryName> {
+    (plan.volumes.iter())
+        .flat_map(|volume| &volume.entries)
+        .filter(|entry| entry.size == 0 && matches!(entry.content, Content::Photo(_)))
+        .map(|entry| entry.name.clone())
+        .collect()
 }
 
 /// The slowest photos so far.
@@ -231,6 +285,8 @@ mod tests {
                 name: name("IMG_3.jpg"),
                 reason: MissingReason::NotFound,
             }],
+            empty: vec![name("IMG_4.jpg")],
+            ignored: 5,
         };
         insta::assert_snapshot!(report);
         insta::assert_json_snapshot!(report);

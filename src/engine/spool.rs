@@ -3,34 +3,45 @@
 //!
 //! The files have no name, so that nothing is left behind however the process ends, and each
 //! serves many photos one after the other, so that their number is that of the workers.
+//!
+//! A body without a length may be without an end, too: a webcam's stream. Only what is longer than the
+//! whole spool may be is given up for that, and not what comes when there is no more room, because
+//! that may be the endless one's fault. So a photo for which there is no more room gives back what it
+//! has, and is counted to its end without being stored. If it turns out too long, it alone is missing; if
+//! not, it is fetched again when the others are done, one such photo after the other. Only when there
+//! still is no room is the spool too small for the photos.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use crc_fast::Digest;
-use flate2::write::MultiGzDecoder;
 use md5::{Digest as _, Md5};
-use tokio::time::timeout;
+use tokio::sync::watch;
 
 use super::checksum::{CRC32C, value};
 use super::fetch::FailureKind;
+use super::hosts::Refusals;
+use super::pace::Flow;
 use super::progress::Progress;
-use crate::manifest::{Hashes, Photo};
+use super::unpack::Unpacker;
+use crate::manifest::{Described, Hashes, Photo};
 use crate::plan::MissingReason;
 use crate::retry::{Retry, RetryPolicy};
-use crate::source::{PhotoBody, PhotoSource, SourceError, Validators, Want};
+use crate::source::media::Look;
+use crate::source::{Encoding, PhotoSource, SourceError, Transient, Validators, Want};
 
 /// Bytes that are gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
-/// Compressed bytes that are unpacked at once, to at most a megabyte.
-const PACKED_BYTES: usize = 1024;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 128 * 1024;
+/// Attempts at a photo that cannot be unpacked before it is believed: a cut connection may be to blame.
+const MAX_UNREADABLE: u32 = 3;
 
 /// A bounded place on the local disk.
 #[derive(Debug)]
@@ -38,6 +49,10 @@ pub(super) struct Spool {
     folder: PathBuf,
     limit: u64,
     used: AtomicU64,
+    /// Photos on their way that take room.
+    growing: watch::Sender<usize>,
+    /// Taken by the one photo that waits for room.
+    turn: tokio::sync::Mutex<()>,
     /// Files that nobody writes to at the moment, and where each ends.
     idle: Mutex<Vec<(Arc<File>, u64)>>,
 }
@@ -49,6 +64,8 @@ pub(super) struct Spooled {
     offset: u64,
     /// Its length in bytes.
     pub(super) length: u64,
+    /// What its name can be made of.
+    pub(super) described: Described,
 }
 
 /// Why a photo did not get into the spool.
@@ -75,7 +92,8 @@ impl From<io::Error> for Interrupted {
 /// Why one attempt ended.
 enum Interrupted {
     Source(SourceError),
-    Full,
+    /// There was no room for so many bytes.
+    NoRoom(u64),
     Io(io::Error),
 }
 
@@ -85,6 +103,8 @@ impl Spool {
             folder,
             limit,
             used: AtomicU64::new(0),
+            growing: watch::Sender::new(0),
+            turn: tokio::sync::Mutex::default(),
             idle: Mutex::default(),
         }
     }
@@ -97,27 +117,98 @@ impl Spool {
         policy: RetryPolicy,
         stall_timeout: Duration,
         progress: &Progress,
+        mut refusals: Refusals<'_>,
     ) -> Result<Spooled, SpoolFailure> {
         let (file, offset) = self.file().map_err(SpoolFailure::Io)?;
+        let fetched = self
+            .fetch_into(
+                &file,
+                offset,
+                source,
+                photo,
+                policy,
+                stall_timeout,
+                progress,
+                &mut refusals,
+            )
+            .await;
+        let end = if let Ok(spooled) = &fetched {
+            offset + spooled.length
+        } else {
+            // What came is no use, and may be much.
+            let file = Arc::clone(&file);
+            let _ = tokio::task::spawn_blocking(move || file.set_len(offset)).await;
+            offset
+        };
+        self.lock().push((file, end));
+        fetched
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "those of its only caller, and where to"
+    )]
+    async fn fetch_into<S: PhotoSource>(
+        &self,
+        file: &Arc<File>,
+        offset: u64,
+        source: &S,
+        photo: &Photo,
+        policy: RetryPolicy,
+        stall_timeout: Duration,
+        progress: &Progress,
+        refusals: &mut Refusals<'_>,
+    ) -> Result<Spooled, SpoolFailure> {
         let mut retry = Retry::new(policy);
+        let mut unreadable = 0;
+        let mut turn = None;
         loop {
-            let mut entry = SpoolEntry::new(self, &file, offset);
+            let mut entry = SpoolEntry::new(self, file, offset);
             let failure = match receive(source, photo, stall_timeout, &mut entry).await {
-                Ok(()) => {
+                Ok(described) => {
+                    refusals.host().serve();
                     let length = entry.length;
                     entry.keep();
-                    self.lock().push((Arc::clone(&file), offset + length));
                     return Ok(Spooled {
-                        file,
+                        file: Arc::clone(file),
                         offset,
                         length,
+                        described,
                     });
                 }
-                Err(Interrupted::Full) => return Err(SpoolFailure::Full),
+                Err(Interrupted::NoRoom(length)) => {
+                    drop(entry);
+                    let fits = self.used.load(Ordering::Relaxed) + length <= self.limit;
+                    if !fits && *self.growing.borrow() == 0 {
+                        return Err(SpoolFailure::Full);
+                    }
+                    if turn.is_none() {
+                        turn = Some(self.turn.lock().await);
+                    }
+                    // The sender is this spool's, so that it does not end.
+                    let mut growing = self.growing.subscribe();
+                    let _ = growing.wait_for(|growing| *growing == 0).await;
+                    progress.retries.add(1);
+                    continue;
+                }
                 Err(Interrupted::Io(error)) => return Err(SpoolFailure::Io(error)),
                 Err(Interrupted::Source(SourceError::Transient(failure))) => failure,
                 Err(Interrupted::Source(SourceError::Missing(reason))) => {
-                    return Err(SpoolFailure::Fetch(FailureKind::Missing(reason)));
+                    if matches!(reason, MissingReason::UnreadableEncoding { .. }) {
+                        unreadable += 1;
+                    }
+                    if reason.may_be_a_limit() {
+                        drop(entry);
+                        if refusals.wait().await {
+                            progress.retries.add(1);
+                            continue;
+                        }
+                        return Err(SpoolFailure::Fetch(FailureKind::Missing(reason)));
+                    }
+                    if unreadable == 0 || unreadable >= MAX_UNREADABLE.min(policy.attempts) {
+                        return Err(SpoolFailure::Fetch(FailureKind::Missing(reason)));
+                    }
+                    Transient::new(reason.to_string())
                 }
                 Err(Interrupted::Source(SourceError::Settings(what))) => {
                     return Err(SpoolFailure::Fetch(FailureKind::Settings(what)));
@@ -130,7 +221,11 @@ impl Spool {
                 }
             };
             drop(entry);
+            if failure.lasting || refusals.host().is_down() {
+                retry.expect_no_change();
+            }
             if !retry.wait(failure.retry_after).await {
+                refusals.host().lose();
                 return Err(SpoolFailure::Fetch(FailureKind::Exhausted {
                     what: failure.what,
                     attempts: retry.failures(),
@@ -157,63 +252,62 @@ async fn receive<S: PhotoSource>(
     photo: &Photo,
     stall_timeout: Duration,
     entry: &mut SpoolEntry<'_>,
-) -> Result<(), Interrupted> {
+) -> Result<Described, Interrupted> {
     let opened = source
-        .open(photo, Want::MaybeGzip, &Validators::default())
+        .open(photo, Want::MaybePacked, &Validators::default())
         .await?;
+    let unreadable = || {
+        SourceError::Missing(MissingReason::UnreadableEncoding {
+            encoding: opened.encoding.written().to_owned(),
+        })
+    };
+    let mut unpacker = match &opened.encoding {
+        Encoding::Identity => None,
+        Encoding::Packed { codings, .. } => Some(Unpacker::new(codings)),
+        Encoding::Unreadable(_) => return Err(unreadable().into()),
+    };
     let hashes = photo.hashes.or(opened.hashes);
+    let md5 = hashes.crc32c.is_none() && hashes.md5.is_some();
+    let mut look = Look::new(photo, &opened.described);
     let mut body = opened.body;
-    let mut received = 0u64;
-    // Checksums are those of the bytes as stored, which is as they arrive.
-    let mut crc32c = Digest::new(CRC32C);
-    // But a server that compresses on the way gives those of what it compressed.
-    let mut unpacked_crc32c = Digest::new(CRC32C);
-    let mut md5 = (hashes.crc32c.is_none() && hashes.md5.is_some()).then(Md5::new);
-    let mut unpack = opened.gzip.then(|| MultiGzDecoder::new(Vec::new()));
-    loop {
-        let chunk = timeout(stall_timeout, body.chunk()).await.map_err(|_| {
-            let seconds = stall_timeout.as_secs_f32();
-            SourceError::transient(format!("no bytes for {seconds} s"))
-        })??;
-        let Some(chunk) = chunk else {
-            break;
+    let mut flow = Flow::new(stall_timeout);
+    // Checksums are those of the bytes as stored, which is as they arrive. But a server that packs on
+    // the way gives those of what it packed.
+    let mut arrived = Sums::new(md5);
+    let mut unpacked = unpacker.is_some().then(|| Sums::new(md5));
+    while let Some(chunk) = flow.chunk(&mut body).await? {
+        arrived.update(&chunk);
+        let Some(unpacker) = &mut unpacker else {
+            look.at(&chunk)?;
+            entry.write(&chunk).await?;
+            continue;
         };
-        received += chunk.len() as u64;
-        crc32c.update(&chunk);
-        if let Some(md5) = &mut md5 {
-            md5.update(&chunk);
-        }
-        match &mut unpack {
-            None => entry.write(&chunk).await?,
-            Some(decoder) => {
-                // Piece by piece, because each can unpack to a thousand times its length.
-                for piece in chunk.chunks(PACKED_BYTES) {
-                    decoder
-                        .write_all(piece)
-                        .map_err(|error| damaged_gzip(&error))?;
-                    unpacked_crc32c.update(decoder.get_ref());
-                    entry.write(decoder.get_ref()).await?;
-                    decoder.get_mut().clear();
-                }
-            }
-        }
+        unpacker.push(chunk);
+        take(unpacker, &mut look, &mut unpacked, entry, unreadable).await?;
     }
-    if let Some(decoder) = unpack {
-        let rest = decoder.finish().map_err(|error| damaged_gzip(&error))?;
-        unpacked_crc32c.update(&rest);
-        entry.write(&rest).await?;
+    if let Some(unpacker) = &mut unpacker {
+        unpacker.end();
+        take(unpacker, &mut look, &mut unpacked, entry, unreadable).await?;
     }
-    if opened.total.is_some_and(|total| total != received) {
+    look.end()?;
+    if opened.total.is_some_and(|total| total != arrived.length) {
+        let received = arrived.length;
         return Err(
             SourceError::transient(format!("the body ended after {received} bytes")).into(),
         );
     }
-    let crcs = if opened.gzip {
-        vec![value(&crc32c), value(&unpacked_crc32c)]
-    } else {
-        vec![value(&crc32c)]
-    };
-    check(photo, hashes, &crcs, md5.as_ref())?;
+    if !entry.stores {
+        return Err(Interrupted::NoRoom(entry.length));
+    }
+    let right = arrived.are(hashes) || unpacked.is_some_and(|unpacked| unpacked.are(hashes));
+    if !right {
+        let error = if photo.hashes.is_empty() {
+            SourceError::transient("its bytes do not match their checksum")
+        } else {
+            SourceError::Missing(MissingReason::WrongHash)
+        };
+        return Err(error.into());
+    }
     entry.flush().await?;
     match photo.size {
         Some(expected) if expected != entry.length => {
@@ -223,62 +317,113 @@ async fn receive<S: PhotoSource>(
             })
             .into())
         }
-        _ => Ok(()),
+        _ => Ok(opened.described),
     }
 }
 
-fn damaged_gzip(error: &io::Error) -> SourceError {
-    SourceError::transient(format!("the compressed body is damaged: {error}"))
-}
-
-fn check(
-    photo: &Photo,
-    hashes: Hashes,
-    crc32c: &[u32],
-    md5: Option<&Md5>,
-) -> Result<(), SourceError> {
-    let wrong = hashes
-        .crc32c
-        .is_some_and(|expected| !crc32c.contains(&expected))
-        || matches!((md5, hashes.md5), (Some(md5), Some(expected)) if md5.clone().finalize()[..] != expected);
-    match (wrong, photo.hashes.is_empty()) {
-        (false, _) => Ok(()),
-        (true, true) => Err(SourceError::transient(
-            "its bytes do not match their checksum",
-        )),
-        (true, false) => Err(SourceError::Missing(MissingReason::WrongHash)),
+/// Takes what can be unpacked by now.
+async fn take(
+    unpacker: &mut Unpacker,
+    look: &mut Look,
+    sums: &mut Option<Sums>,
+    entry: &mut SpoolEntry<'_>,
+    unreadable: impl Fn() -> SourceError,
+) -> Result<(), Interrupted> {
+    loop {
+        let piece = unpacker.next().map_err(|error| {
+            tracing::debug!("cannot be unpacked: {error}");
+            unreadable()
+        })?;
+        let Some(piece) = piece else {
+            return Ok(());
+        };
+        if let Some(sums) = sums {
+            sums.update(&piece);
+        }
+        look.at(&piece)?;
+        entry.write(&piece).await?;
     }
 }
 
-/// A photo on its way into a spool file. What it took of the limit is given back if it is
-/// dropped before [`SpoolEntry::keep`].
+/// Checksums of bytes as they come.
+struct Sums {
+    length: u64,
+    crc32c: Digest,
+    md5: Option<Md5>,
+}
+
+impl Sums {
+    fn new(md5: bool) -> Self {
+        Self {
+            length: 0,
+            crc32c: Digest::new(CRC32C),
+            md5: md5.then(Md5::new),
+        }
+    }
+
+    fn update(&mut self, bytes: &Bytes) {
+        self.length += bytes.len() as u64;
+        self.crc32c.update(bytes);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
+    }
+
+    /// Returns whether the bytes have these checksums, as far as they are known.
+    fn are(&self, hashes: Hashes) -> bool {
+        hashes
+            .crc32c
+            .is_none_or(|expected| expected == value(&self.crc32c))
+            && match (&self.md5, hashes.md5) {
+                (Some(md5), Some(expected)) => md5.clone().finalize()[..] == expected,
+                _ => true,
+            }
+    }
+}
+
+/// A photo on its way into a spool file. The room that it took is given back if it is dropped before
+/// [`SpoolEntry::keep`].
 struct SpoolEntry<'a> {
     spool: &'a Spool,
     file: &'a Arc<File>,
     offset: u64,
     length: u64,
+    /// Room that it takes in the spool.
+    taken: u64,
     gathered: Vec<u8>,
-    kept: bool,
+    /// Its bytes are stored, and not only counted.
+    stores: bool,
 }
 
 impl<'a> SpoolEntry<'a> {
     fn new(spool: &'a Spool, file: &'a Arc<File>, offset: u64) -> Self {
+        spool.growing.send_modify(|growing| *growing += 1);
         Self {
             spool,
             file,
             offset,
             length: 0,
+            taken: 0,
             gathered: Vec::new(),
-            kept: false,
+            stores: true,
         }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Interrupted> {
         let more = bytes.len() as u64;
         self.length += more;
+        if self.length > self.spool.limit {
+            let bytes = self.length;
+            return Err(SourceError::Missing(MissingReason::TooLarge { bytes }).into());
+        }
+        if !self.stores {
+            return Ok(());
+        }
         let used = self.spool.used.fetch_add(more, Ordering::Relaxed) + more;
+        self.taken += more;
         if used > self.spool.limit {
-            return Err(Interrupted::Full);
+            self.give_back();
+            return Ok(());
         }
         self.gathered.extend_from_slice(bytes);
         if self.gathered.len() >= WRITE_BYTES {
@@ -297,15 +442,23 @@ impl<'a> SpoolEntry<'a> {
     }
 
     fn keep(mut self) {
-        self.kept = true;
+        self.stores = false;
+        self.spool.growing.send_modify(|growing| *growing -= 1);
+    }
+
+    fn give_back(&mut self) {
+        if self.stores {
+            self.stores = false;
+            self.gathered = Vec::new();
+            self.spool.used.fetch_sub(self.taken, Ordering::Relaxed);
+            self.spool.growing.send_modify(|growing| *growing -= 1);
+        }
     }
 }
 
 impl Drop for SpoolEntry<'_> {
     fn drop(&mut self) {
-        if !self.kept {
-            self.spool.used.fetch_sub(self.length, Ordering::Relaxed);
-        }
+        self.give_back();
     }
 }
 

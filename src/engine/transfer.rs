@@ -24,7 +24,7 @@ use tracing::{Instrument as _, Span};
 use super::budget::{Budget, Reservation};
 use super::buffer::{BufferPool, Slots, split};
 use super::checksum::{CRC32, CRC32C, combine, crc32};
-use super::concurrency::{Concurrency, WINDOW, Window};
+use super::concurrency::{Concurrency, WINDOW, Window, WindowClock};
 use super::fetch::{Failure, FailureKind, FetchEnv, FetchJob, Fetched, Place, Slice, fetch};
 use super::report::Slowest;
 use crate::manifest::EntryName;
@@ -42,7 +42,7 @@ const MAX_UPLOADS: usize = 16;
 pub(super) enum TransferError {
     /// Photos turned out not to be what the plan says.
     Stale(Vec<Failure>),
-    /// A photo could not be fetched.
+    /// A photo could not be fetched, and no archive is wanted without it.
     Fetch {
         photo: usize,
         what: String,
@@ -555,19 +555,37 @@ impl<'a, S: PhotoSource, U: ArchiveUpload> Transfer<'a, S, U> {
     fn failed(&mut self, failure: Failure) -> Result<(), TransferError> {
         let photo = failure.photo;
         match failure.kind {
-            FailureKind::Exhausted { what, attempts } => Err(TransferError::Fetch {
+            FailureKind::Exhausted { what, attempts } if self.env.allowance.is_none() => {
+                Err(TransferError::Fetch {
+                    photo,
+                    what,
+                    attempts,
+                })
+            }
+            FailureKind::Spool(what) => Err(TransferError::Fetch {
                 photo,
                 what,
-                attempts,
+                attempts: 1,
             }),
             FailureKind::Settings(what) => Err(TransferError::Settings(what)),
             kind => {
                 if !self.is_stale(photo) {
                     self.stale.push(Failure { photo, kind });
                 }
+                if self.has_lost_too_many() {
+                    self.discover = false;
+                }
                 Ok(())
             }
         }
+    }
+
+    /// So many photos are unreachable that there will be no archive.
+    fn has_lost_too_many(&self) -> bool {
+        let lost = (self.stale.iter())
+            .filter(|failure| matches!(failure.kind, FailureKind::Exhausted { .. }))
+            .count();
+        (self.env.allowance).is_some_and(|most| most.is_exceeded_by(lost))
     }
 
     fn is_stale(&self, photo: usize) -> bool {
@@ -598,28 +616,6 @@ fn photo_span(name: &EntryName) -> Span {
         Span::current()
     } else {
         span
-    }
-}
-
-/// Bytes per second since the last look.
-struct WindowClock {
-    since: Instant,
-    bytes: u64,
-}
-
-impl WindowClock {
-    fn new(bytes: u64) -> Self {
-        Self {
-            since: Instant::now(),
-            bytes,
-        }
-    }
-
-    fn rate(&mut self, bytes: u64) -> f64 {
-        let seconds = self.since.elapsed().as_secs_f64().max(0.001);
-        let rate = bytes.saturating_sub(self.bytes) as f64 / seconds;
-        *self = Self::new(bytes);
-        rate
     }
 }
 

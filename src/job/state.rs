@@ -11,14 +11,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::JobKey;
+use crate::manifest::EntryName;
 use crate::plan::Missing;
 
 /// The version of states that this program writes.
 const VERSION: u32 = 1;
 /// Attempts that are remembered; earlier ones are only counted.
 const ATTEMPTS_KEPT: usize = 10;
-/// Missing photos that are named; the note in the archive has all.
-const MISSING_KEPT: usize = 1000;
+/// Missing or empty photos that are named; the note in the archive has all that are missing.
+const NAMES_KEPT: usize = 1000;
 
 /// How a job is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,15 @@ pub struct State {
     /// The first of these.
     #[serde(default)]
     pub missing: Vec<Missing>,
+    /// Files in folders that are left out because they are junk or not selected.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ignored: usize,
+    /// Photos in the archives that have no bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub empty_count: usize,
+    /// The first of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty: Vec<EntryName>,
     /// Why it failed.
     #[serde(default)]
     pub error: Option<StateError>,
@@ -283,6 +293,9 @@ impl State {
             archives: Vec::new(),
             missing_count: 0,
             missing: Vec::new(),
+            ignored: 0,
+            empty_count: 0,
+            empty: Vec::new(),
             error: None,
             redone: 0,
             told_from: 0,
@@ -347,7 +360,9 @@ impl State {
         self.failures = 0;
         self.error = None;
         self.missing_count = 0;
+        self.ignored = 0;
         self.missing.clear();
+        self.note_empty(&[]);
         self.progress = Transferred::default();
         self.timings = Timings::default();
         self.delivery = None;
@@ -417,8 +432,19 @@ impl State {
     /// Notes missing photos: all are counted, the first are named.
     pub fn note_missing(&mut self, missing: &[Missing]) {
         self.missing_count = missing.len();
-        self.missing = missing.iter().take(MISSING_KEPT).cloned().collect();
+        self.missing = missing.iter().take(NAMES_KEPT).cloned().collect();
     }
+
+    /// Notes photos that have no bytes: all are counted, the first are named.
+    pub fn note_empty(&mut self, empty: &[EntryName]) {
+        self.empty_count = empty.len();
+        self.empty = empty.iter().take(NAMES_KEPT).cloned().collect();
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Seconds from one time to a later one; zero where clocks differ.
@@ -429,7 +455,6 @@ pub fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::EntryName;
     use crate::plan::MissingReason;
 
     fn at(second: i64) -> Timestamp {

@@ -14,11 +14,14 @@ pub(super) fn in_words(reason: &MissingReason, words: &Words) -> String {
         MissingReason::EmptyFolder => Message::ReasonEmptyFolder,
         MissingReason::PaymentRequired => Message::ReasonPaymentRequired,
         MissingReason::Refused { status: _ } => Message::ReasonRefused,
-        MissingReason::AddressRefused | MissingReason::RedirectRefused => {
+        MissingReason::AddressRefused { host: _ } | MissingReason::RedirectRefused { host: _ } => {
             Message::ReasonPlaceNotAllowed
         }
+        MissingReason::Unreachable { what: _ } => Message::ReasonUnreachable,
+        MissingReason::UnreadableEncoding { encoding: _ } => Message::ReasonUnreadable,
+        MissingReason::NotAPhoto { content_type: _ } => Message::ReasonNotAPhoto,
         MissingReason::TooManyRedirects => Message::ReasonCircle,
-        MissingReason::TooLong { bytes } => {
+        MissingReason::TooLarge { bytes } => {
             let size = words.size(*bytes);
             return words.say(Message::ReasonTooLong, &[("size", size.into())]);
         }
@@ -27,6 +30,7 @@ pub(super) fn in_words(reason: &MissingReason, words: &Words) -> String {
             found: _,
         } => Message::ReasonWrongSize,
         MissingReason::WrongHash => Message::ReasonWrongFile,
+        MissingReason::Other(_) => Message::ReasonOther,
     };
     words.say(message, &[])
 }

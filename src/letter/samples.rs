@@ -117,10 +117,12 @@ pub(super) fn every_reason() -> Vec<Missing> {
         MissingReason::EmptyFolder,
         MissingReason::PaymentRequired,
         MissingReason::Refused { status: 418 },
-        MissingReason::AddressRefused,
+        MissingReason::AddressRefused {
+            host: Some("intranet.example".to_owned()),
+        },
         MissingReason::TooManyRedirects,
-        MissingReason::RedirectRefused,
-        MissingReason::TooLong {
+        MissingReason::RedirectRefused { host: None },
+        MissingReason::TooLarge {
             bytes: 5_000_000_000_000,
         },
         MissingReason::WrongSize {
@@ -128,6 +130,16 @@ pub(super) fn every_reason() -> Vec<Missing> {
             found: 1,
         },
         MissingReason::WrongHash,
+        MissingReason::Unreachable {
+            what: "the server answered 503".to_owned(),
+        },
+        MissingReason::UnreadableEncoding {
+            encoding: "br".to_owned(),
+        },
+        MissingReason::NotAPhoto {
+            content_type: "text/html".to_owned(),
+        },
+        MissingReason::Other("a newer reason".into()),
     ];
     (1..)
         .zip(reasons)

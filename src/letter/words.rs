@@ -64,8 +64,12 @@ messages! {
     ReasonPlaceNotAllowed = "reason-place-not-allowed",
     ReasonCircle = "reason-circle",
     ReasonTooLong = "reason-too-long",
+    ReasonUnreachable = "reason-unreachable",
+    ReasonUnreadable = "reason-unreadable",
+    ReasonNotAPhoto = "reason-not-a-photo",
     ReasonWrongSize = "reason-wrong-size",
     ReasonWrongFile = "reason-wrong-file",
+    ReasonOther = "reason-other",
 }
 
 /// What a message is told: names and values.

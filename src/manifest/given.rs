@@ -17,6 +17,8 @@ pub struct Given {
     max_archive_bytes: Option<Number>,
     on_missing: &'static str,
     photos: Vec<GivenPhoto>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
     version: u32,
 }
 
@@ -25,6 +27,10 @@ pub struct Given {
 pub(super) struct GivenPhoto {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) crc32c: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exclude: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) include: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) md5: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,7 +75,8 @@ fn number<S: Serializer>(value: &Option<u64>, serializer: S) -> Result<S::Ok, S:
 impl Given {
     pub(super) fn new(manifest: &Manifest, photos: Vec<GivenPhoto>) -> Self {
         Self {
-            archive_name: manifest.archive_name.clone(),
+            archive_name: (manifest.archive_name.clone())
+                .unwrap_or_else(|| manifest.default_archive_name()),
             event_id: manifest.event_id.clone(),
             max_archive_bytes: manifest.max_archive_bytes.map(Number),
             on_missing: match manifest.on_missing {
@@ -77,6 +84,10 @@ impl Given {
                 OnMissing::Fail => "fail",
             },
             photos,
+            time_zone: manifest
+                .time_zone
+                .as_ref()
+                .map(|zone| zone.name().to_owned()),
             version: 1,
         }
     }

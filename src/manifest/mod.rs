@@ -2,18 +2,28 @@
 //!
 //! A [`Manifest`] is the validated form. It is made from JSON or from a list of URLs by
 //! [`Manifest::parse`], which reports everything that is wrong at once as [`Violations`]; after
-//! that nobody checks again. [`name`] makes names that are safe to unpack anywhere, [`url`] keeps
-//! download tokens out of whatever is printed. Nothing here does I/O.
+//! that nobody checks again. [`name`] makes names that are safe to unpack anywhere, [`naming`] and
+//! [`assign`] choose them, [`url`] keeps download tokens out of whatever is printed. Nothing here does
+//! I/O.
 
+pub mod assign;
 mod fields;
 pub mod given;
 pub mod hash;
+mod kind;
 pub mod name;
+pub mod naming;
 mod parse;
+mod photo;
+pub mod rules;
+mod select;
 pub mod stored;
 pub mod url;
 mod violation;
+mod zone;
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,11 +31,15 @@ use jiff::Timestamp;
 pub use given::Given;
 pub use hash::Hashes;
 pub use name::EntryName;
+pub use naming::Leeway;
 pub use parse::Defaults;
 pub(crate) use parse::is_event_id;
+pub use rules::SourceRules;
+pub use select::Selection;
 pub use stored::{Scheme, StoredUrl};
-pub use url::{PhotoUrl, SourceRules, WebUrl};
+pub use url::{PhotoUrl, WebUrl};
 pub use violation::{Violation, Violations};
+pub use zone::Zone;
 
 /// The largest manifest that is read, in bytes (32 MiB).
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
@@ -45,13 +59,15 @@ pub struct Manifest {
     /// What people call the event, for e-mails.
     pub title: Option<String>,
     /// The archive's name as given; [`Manifest::archive_file_name`] is the safe form.
-    pub archive_name: String,
+    pub archive_name: Option<String>,
     /// 1 to [`MAX_PHOTOS`] photos, in the order in which they appear in the archive.
     pub photos: Vec<Photo>,
     /// What to do about photos that cannot be had.
     pub on_missing: OnMissing,
     /// Split into several archives so that none is longer than this many bytes.
     pub max_archive_bytes: Option<u64>,
+    /// The zone of the times that programs show which know no zones; UTC unless it is given.
+    pub time_zone: Option<Zone>,
     /// Whom to tell when the job is done.
     pub notify: Notify,
     /// How long download links are valid; at most [`MAX_EXPIRES_IN`].
@@ -98,13 +114,24 @@ impl Manifest {
 
     /// The archive's file name, safe on every system and ending in `.zip`.
     pub fn archive_file_name(&self) -> String {
-        name::archive_file_name(&self.archive_name, &self.event_id)
+        let wanted = self.archive_name.clone();
+        let wanted = wanted.unwrap_or_else(|| self.default_archive_name());
+        name::archive_file_name(&wanted, &self.event_id)
     }
 
-    /// The name of every photo's entry, in manifest order: safe, and unique even where case
-    /// does not count. They depend on the manifest alone, not on which photos turn out missing.
-    pub fn entry_names(&self) -> Vec<EntryName> {
-        name::assign(self.photos.iter().map(Photo::wanted_name))
+    /// The archive's name where none is given.
+    fn default_archive_name(&self) -> String {
+        format!("{}.zip", self.event_id)
+    }
+
+    /// The name of every photo's entry, in manifest order: safe, and unique even where case does not
+    /// count. `described` tells how a photo's server describes it, by the photo's index.
+    pub fn entry_names<'a>(
+        &'a self,
+        described: impl Fn(usize) -> Option<&'a Described>,
+    ) -> Vec<EntryName> {
+        let photos = self.photos.iter().enumerate();
+        assign::assign(photos.map(|(index, photo)| naming::wish(photo, described(index))))
     }
 }
 
@@ -115,6 +142,10 @@ pub struct Photo {
     pub url: PhotoUrl,
     /// The name it was given, as given; a relative path that may contain folders.
     pub name: Option<String>,
+    /// The name by which a listing of its folder has it.
+    pub listed_as: Option<String>,
+    /// Which objects are taken, where this is a folder.
+    pub selection: Option<Arc<Selection>>,
     /// Its length in bytes, when the caller knows it. Saves the probe.
     pub size: Option<u64>,
     /// When it was last modified.
@@ -124,18 +155,29 @@ pub struct Photo {
 }
 
 impl Photo {
-    /// The name it would like to have in the archive, before that is made safe and unique.
-    pub fn wanted_name(&self) -> Option<String> {
-        self.name.clone().or_else(|| self.url.file_name())
+    /// The name that it has without its server's description, before that is made safe and unique.
+    pub fn own_name(&self) -> Option<Cow<'_, str>> {
+        let known = self.name.as_deref().or(self.listed_as.as_deref());
+        known
+            .map(Cow::Borrowed)
+            .or_else(|| self.url.file_name().map(Cow::Owned))
     }
 
-    /// A photo of this folder, named by where in the folder it is. `None` for what is not in it.
+    /// How far its server's description can change its name.
+    pub fn leeway(&self) -> Leeway {
+        naming::leeway_of(self)
+    }
+
+    /// A photo of this folder, named by where in the folder it is. `None` for what is not in it, is
+    /// junk, or is not selected.
     pub fn inside(&self, url: StoredUrl) -> Option<Self> {
         let PhotoUrl::Stored(folder) = &self.url else {
             return None;
         };
         let below = url.key().strip_prefix(folder.key())?;
-        if below.is_empty() {
+        let junk_aside = Selection::default();
+        let selection = self.selection.as_deref().unwrap_or(&junk_aside);
+        if below.is_empty() || !selection.takes(below) {
             return None;
         }
         let name = match &self.name {
@@ -143,7 +185,9 @@ impl Photo {
             None => below.to_owned(),
         };
         Some(Self {
-            name: Some(name),
+            name: None,
+            listed_as: Some(name),
+            selection: None,
             url: PhotoUrl::Stored(url),
             ..self.clone()
         })
@@ -152,9 +196,29 @@ impl Photo {
     /// How to call it in messages: its name made safe, so that it cannot forge log lines, or its
     /// URL without the query.
     pub fn label(&self) -> String {
-        self.wanted_name()
+        self.own_name()
             .and_then(|name| EntryName::sanitize(&name))
             .map_or_else(|| self.url.to_string(), String::from)
+    }
+}
+
+/// A photo's description by its server: what a name can be made of where the manifest gives none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Described {
+    /// `Content-Type` in lower case, without parameters.
+    pub content_type: Option<String>,
+    /// File name of `Content-Disposition` (RFC 6266), not yet made safe.
+    pub file_name: Option<String>,
+}
+
+impl Described {
+    /// This, completed from `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            content_type: self.content_type.or(other.content_type),
+            file_name: self.file_name.or(other.file_name),
+        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! Names that can be unpacked anywhere: on Windows, on a Mac, on a phone.
 //!
 //! [`EntryName`] cannot hold a name that leaves the folder it is unpacked into or that a system
-//! refuses. [`assign`] gives every photo one, unique even where case and Unicode form don't
-//! count. The rules are those of ZIP (APPNOTE 4.4.17: relative, forward slashes) and of Windows,
+//! refuses. The rules are those of ZIP (APPNOTE 4.4.17: relative, forward slashes) and of Windows,
 //! the strictest of the three (Microsoft, "Naming Files, Paths, and Namespaces").
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
 use std::fmt;
 
 use caseless::default_case_fold_str;
@@ -13,11 +12,9 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// The longest file or folder name that common file systems take, in bytes.
-const MAX_SEGMENT_BYTES: usize = 255;
+pub(super) const MAX_SEGMENT_BYTES: usize = 255;
 /// The longest part after the last dot that is treated as an extension, in bytes.
 const MAX_EXTENSION_BYTES: usize = 16;
-/// Bytes of the longest ` (n)`.
-const MAX_MARK_BYTES: usize = " (100000)".len();
 /// Stems that Windows keeps for devices, beside `COM1` and `LPT1` and their like.
 const RESERVED_STEMS: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
 
@@ -30,11 +27,12 @@ impl EntryName {
     /// Makes a name safe; `None` when nothing is left of it.
     pub fn sanitize(name: &str) -> Option<Self> {
         // Marks go first: what they kept apart may compose.
-        let name: String = name
-            .chars()
-            .filter(|c| !is_direction_mark(*c))
-            .nfc()
-            .collect();
+        let name: Cow<'_, str> = if name.is_ascii() {
+            Cow::Borrowed(name)
+        } else {
+            let marks_aside = name.chars().filter(|c| !is_direction_mark(*c));
+            Cow::Owned(marks_aside.nfc().collect())
+        };
         let name = name.replace('\\', "/");
         let segments: Vec<String> = without_drive(&name)
             .split('/')
@@ -48,26 +46,14 @@ impl EntryName {
         &self.0
     }
 
-    /// What the name is on a system that ignores case and Unicode form.
-    fn key(&self) -> String {
-        fold(&self.0)
+    /// A name of which the caller knows that it is safe.
+    pub(super) fn of_safe(name: String) -> Self {
+        Self(name)
     }
 
-    /// This name with ` (n)` before its extension; `None` for the name that all of these have in
-    /// common.
-    fn numbered(&self, n: Option<usize>) -> Self {
-        let (folders, file) = match self.0.rsplit_once('/') {
-            Some((folders, file)) => (Some(folders), file),
-            None => (None, self.0.as_str()),
-        };
-        let (stem, extension) = split_extension(file);
-        let mark = n.map_or(String::new(), |n| format!(" ({n})"));
-        let room = MAX_SEGMENT_BYTES - extension.len() - MAX_MARK_BYTES;
-        let file = format!("{}{mark}{extension}", cut(stem, room).trim_end());
-        Self(match folders {
-            Some(folders) => format!("{folders}/{file}"),
-            None => file,
-        })
+    /// Returns what the name is on a system that ignores case and Unicode form.
+    pub(super) fn key(&self) -> String {
+        fold(&self.0)
     }
 }
 
@@ -98,43 +84,6 @@ impl fmt::Display for EntryName {
     }
 }
 
-/// Gives every photo a name, in order: the wanted one made safe, or `photo-0001` where none is
-/// left; with ` (2)` where the name is taken, by another file or as a folder.
-pub fn assign(wanted: impl Iterator<Item = Option<String>>) -> Vec<EntryName> {
-    let names: Vec<EntryName> = wanted
-        .enumerate()
-        .map(|(index, name)| {
-            name.and_then(|name| EntryName::sanitize(&name))
-                .unwrap_or_else(|| EntryName(format!("photo-{:04}", index + 1)))
-        })
-        .collect();
-    let folders: HashSet<String> = names
-        .iter()
-        .flat_map(|name| {
-            let key = name.key();
-            let ends: Vec<usize> = key.match_indices('/').map(|(at, _)| at).collect();
-            ends.into_iter()
-                .map(|end| key[..end].to_owned())
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    let mut taken = Taken {
-        keys: folders,
-        next: HashMap::new(),
-    };
-    names.into_iter().map(|name| taken.claim(name)).collect()
-}
-
-/// A name for one more entry beside `names`, such as a note about missing photos.
-pub fn assign_beside(name: &str, names: &[EntryName]) -> EntryName {
-    let all = names
-        .iter()
-        .map(|name| Some(name.0.clone()))
-        .chain([Some(name.to_owned())]);
-    let mut assigned = assign(all);
-    assigned.pop().unwrap_or_else(|| EntryName(name.to_owned()))
-}
-
 /// The file name of an archive: safe, one segment, ending in `.zip`.
 pub fn archive_file_name(wanted: &str, fallback: &str) -> String {
     let flat = wanted.replace(['/', '\\'], "_");
@@ -152,34 +101,10 @@ pub fn archive_file_name(wanted: &str, fallback: &str) -> String {
     format!("{}.zip", cut(stem, 220).trim_end_matches([' ', '.']))
 }
 
-/// The names that are in use, as keys.
-struct Taken {
-    keys: HashSet<String>,
-    /// Where to go on counting for the names that are numbered alike, so that ten thousand photos
-    /// of one name do not take ten thousand tries each.
-    next: HashMap<String, usize>,
-}
-
-impl Taken {
-    fn claim(&mut self, name: EntryName) -> EntryName {
-        let key = name.key();
-        if self.keys.insert(key) {
-            return name;
-        }
-        let common = name.numbered(None).key();
-        let mut n = self.next.get(&common).copied().unwrap_or(2);
-        loop {
-            let candidate = name.numbered(Some(n));
-            n += 1;
-            if self.keys.insert(candidate.key()) {
-                self.next.insert(common, n);
-                return candidate;
-            }
-        }
+pub(super) fn fold(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
     }
-}
-
-fn fold(name: &str) -> String {
     default_case_fold_str(name).nfc().collect()
 }
 
@@ -205,12 +130,12 @@ fn safe_segment(segment: &str) -> Option<String> {
     if trimmed.is_empty() {
         return None;
     }
-    let escaped = if is_reserved(trimmed) {
-        format!("_{trimmed}")
+    let short = shorten(trimmed);
+    Some(if is_reserved(&short) {
+        shorten(&format!("_{short}"))
     } else {
-        trimmed.to_owned()
-    };
-    Some(shorten(&escaped))
+        short
+    })
 }
 
 /// Windows drops trailing dots and spaces; leading spaces only confuse.
@@ -257,7 +182,7 @@ fn shorten(segment: &str) -> String {
 }
 
 /// Splits before the last dot, if what follows looks like an extension.
-fn split_extension(file: &str) -> (&str, &str) {
+pub(super) fn split_extension(file: &str) -> (&str, &str) {
     match file.rfind('.') {
         Some(dot) if dot > 0 && file.len() - dot <= MAX_EXTENSION_BYTES => file.split_at(dot),
         _ => (file, ""),
@@ -265,7 +190,7 @@ fn split_extension(file: &str) -> (&str, &str) {
 }
 
 /// The longest beginning of at most `most` bytes that ends between characters.
-fn cut(text: &str, most: usize) -> &str {
+pub(super) fn cut(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -281,13 +206,6 @@ mod tests {
 
     fn safe(name: &str) -> String {
         EntryName::sanitize(name).map_or_else(|| "(none)".to_owned(), String::from)
-    }
-
-    fn assigned(names: &[&str]) -> Vec<String> {
-        assign(names.iter().map(|name| Some((*name).to_owned())))
-            .into_iter()
-            .map(String::from)
-            .collect()
     }
 
     #[test]
@@ -327,63 +245,6 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_are_numbered_before_the_extension() {
-        assert_eq!(
-            assigned(&["a.jpg", "A.JPG", "a.jpg", "a (2).jpg", "b", "b"]),
-            [
-                "a.jpg",
-                "A (2).JPG",
-                "a (3).jpg",
-                "a (2) (2).jpg",
-                "b",
-                "b (2)"
-            ]
-        );
-    }
-
-    #[test]
-    fn unicode_twins_are_duplicates() {
-        assert_eq!(
-            assigned(&["caf\u{e9}.jpg", "cafe\u{301}.jpg", "STRASSE", "straße"]),
-            ["café.jpg", "café (2).jpg", "STRASSE", "straße (2)"]
-        );
-    }
-
-    #[test]
-    fn a_file_is_not_called_like_a_folder() {
-        assert_eq!(
-            assigned(&["Album", "album/one.jpg", "album/one.jpg/two.jpg"]),
-            ["Album (2)", "album/one (2).jpg", "album/one.jpg/two.jpg"]
-        );
-    }
-
-    #[test]
-    fn photos_without_a_name_are_numbered() {
-        let names = assign([Some("a.jpg".to_owned()), None, Some("..".to_owned())].into_iter());
-        assert_eq!(names[1].as_str(), "photo-0002");
-        assert_eq!(names[2].as_str(), "photo-0003");
-    }
-
-    #[test]
-    fn ten_thousand_photos_of_one_name_are_quick() {
-        let names = assign((0..10_000).map(|_| Some("IMG.jpg".to_owned())));
-        assert_eq!(names[9_999].as_str(), "IMG (10000).jpg");
-    }
-
-    #[test]
-    fn long_names_that_end_alike_are_quick_and_unique() {
-        let long = "x".repeat(245);
-        let names = assign((0..5000).map(|n| Some(format!("{long}{:05}.jpg", n / 2))));
-        let unique: HashSet<&EntryName> = names.iter().collect();
-        assert_eq!(unique.len(), 5000);
-        assert!(
-            names
-                .iter()
-                .all(|name| name.as_str().len() <= MAX_SEGMENT_BYTES)
-        );
-    }
-
-    #[test]
     fn archive_names_are_flat_and_end_in_zip() {
         assert_eq!(
             archive_file_name("Smith & Jones.zip", "e"),
@@ -408,21 +269,6 @@ mod tests {
                     prop_assert!(!segment.ends_with(['.', ' ']));
                     prop_assert!(!segment.contains(|c: char| c.is_control() || "<>:\"|?*\\".contains(c)));
                 }
-            }
-        }
-
-        #[test]
-        fn assigned_names_are_unique_and_safe(
-            names in proptest::collection::vec("([aAbB.]|/|é|e\u{301}| |\\(2\\)|CON){0,6}", 0..40)
-        ) {
-            let assigned = assign(names.iter().map(|name| Some(name.clone())));
-            let keys: HashSet<String> = assigned.iter().map(EntryName::key).collect();
-            prop_assert_eq!(keys.len(), names.len());
-            for name in &assigned {
-                prop_assert_eq!(EntryName::sanitize(name.as_str()), Some(name.clone()));
-                // No name is also a folder of another.
-                let folder = format!("{}/", name.key());
-                prop_assert!(!keys.iter().any(|key| key.starts_with(&folder)));
             }
         }
     }

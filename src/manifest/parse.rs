@@ -7,20 +7,16 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Object};
 use super::given::GivenPhoto;
-use super::hash::{crc32c_from_base64, md5_from_base64};
+use super::photo::{photo, photo_of_line};
 use super::{
-    Hashes, MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, MAX_RECIPIENTS, Manifest, Notify,
-    OnMissing, Photo, PhotoUrl, SourceRules, Violations, WebUrl,
+    MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, MAX_RECIPIENTS, Manifest, Notify, OnMissing,
+    Photo, SourceRules, Violations, WebUrl, Zone, zone,
 };
-
-/// The longest entry name that is accepted, in bytes; Linux's limit on a path.
-const MAX_NAME_BYTES: usize = 4096;
 
 /// What the command line knows that the manifest may leave out.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +39,7 @@ pub(super) fn parse(
     }
     let mut found = Violations::default();
     let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.trim_start_matches('\u{feff}').trim(),
+        Ok(text) => trim_pasted(text),
         Err(error) => {
             found.add(
                 "manifest",
@@ -70,6 +66,13 @@ pub(super) fn parse(
         }
     };
     found.or(manifest)
+}
+
+/// Trims blanks and the marks without width that pages and chats leave at the ends of what is copied from them.
+pub(super) fn trim_pasted(text: &str) -> &str {
+    text.trim_matches(|c: char| {
+        c.is_whitespace() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}')
+    })
 }
 
 /// A manifest has more bytes than are read.
@@ -120,20 +123,25 @@ fn from_lines(
     found: &mut Violations,
 ) -> Option<Manifest> {
     let mut photos = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
+    for (number, line) in with_line_feeds(text).split('\n').enumerate() {
+        let line = trim_pasted(line);
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        photos.push(photo_from_url(
-            line,
-            &format!("line {}", number + 1),
-            rules,
-            given,
-            found,
-        ));
+        let place = format!("line {}", number + 1);
+        photos.push(photo_of_line(line, &place, rules, given, found));
     }
     finish(Fields::default(), photos, defaults, found)
+}
+
+/// The text with lines that end as on Unix: on Windows they end in two characters, and Excel for Mac
+/// ends them in the other one alone.
+fn with_line_feeds(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') {
+        Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 fn assemble(
@@ -201,9 +209,7 @@ fn finish(
         found.add("photos", "is empty", "list at least one photo");
     }
     let event_id = event_id(&mut fields, defaults, found);
-    let archive_name = fields
-        .take::<String>("archive_name", "text", found)
-        .unwrap_or_else(|| format!("{}.zip", event_id.as_deref().unwrap_or_default()));
+    let archive_name = fields.take("archive_name", "text", found);
     let on_missing = match fields
         .take::<String>("on_missing", "`skip` or `fail`", found)
         .as_deref()
@@ -224,6 +230,7 @@ fn finish(
     if max_archive_bytes == Some(0) {
         found.add("max_archive_bytes", "is 0", "leave it out for one archive");
     }
+    let time_zone = time_zone(&mut fields, found);
     let title = fields.take("title", "text", found);
     let notify = notify(&mut fields, found);
     let expires_in = expires_in(&mut fields, found);
@@ -235,6 +242,7 @@ fn finish(
         photos: photos.into_iter().collect::<Option<Vec<_>>>()?,
         on_missing,
         max_archive_bytes,
+        time_zone,
         notify: notify?,
         expires_in: expires_in?,
     })
@@ -277,6 +285,20 @@ pub(crate) fn is_event_id(text: &str) -> bool {
         && text
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+fn time_zone(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Zone> {
+    let name = fields.take::<String>("time_zone", "text such as `Europe/Berlin`", found)?;
+    let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+    zone::parse(&name)
+        .map_err(|remedy| {
+            found.add(
+                "time_zone",
+                format!("is `{shown}`, which is not known"),
+                remedy,
+            );
+        })
+        .ok()
 }
 
 fn expires_in(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Duration> {
@@ -349,174 +371,10 @@ fn notify(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Notify> {
     })
 }
 
-fn photo(
-    raw: &RawValue,
-    place: &str,
-    rules: &SourceRules,
-    given: &mut Option<Vec<GivenPhoto>>,
-    found: &mut Violations,
-) -> Option<Photo> {
-    if let Ok(url) = serde_json::from_str::<Cow<'_, str>>(raw.get()) {
-        return photo_from_url(&url, place, rules, given, found);
-    }
-    let Ok(object) = serde_json::from_str::<Object<'_>>(raw.get()) else {
-        found.add(
-            place,
-            "is neither a URL nor an object",
-            "write `\"https://…\"` or `{\"url\": \"https://…\"}`",
-        );
-        return None;
-    };
-    let before = found.total();
-    let mut fields = Fields::new(format!("{place}."), object, found);
-    let given_url = fields.take::<String>("url", "an address", found);
-    let url = match &given_url {
-        Some(text) => PhotoUrl::parse(text, rules)
-            .map_err(|(problem, remedy)| found.add(format!("{place}.url"), problem, remedy))
-            .ok(),
-        None if found.total() == before => {
-            found.add(
-                format!("{place}.url"),
-                "is missing",
-                "give the photo's address",
-            );
-            None
-        }
-        None => None,
-    };
-    let name = fields.take::<String>("name", "text", found);
-    if let Some(name) = name.as_ref().filter(|name| name.len() > MAX_NAME_BYTES) {
-        found.add(
-            format!("{place}.name"),
-            format!("is {} bytes long", name.len()),
-            format!("use at most {MAX_NAME_BYTES}"),
-        );
-    }
-    let size = fields.take("size", "a whole number of bytes", found);
-    let given_modified = fields.take::<String>("modified", "a time", found);
-    let modified = given_modified.as_ref().and_then(|text| {
-        text.parse::<Timestamp>()
-            .map_err(|_| {
-                found.add(
-                    format!("{place}.modified"),
-                    format!("is `{}`", text.escape_debug()),
-                    "use RFC 3339, such as `2026-06-20T15:04:05Z`",
-                );
-            })
-            .ok()
-    });
-    let given_crc32c = fields.take::<String>("crc32c", "base64 text", found);
-    let crc32c = checksum(
-        place,
-        "crc32c",
-        given_crc32c.as_ref(),
-        "4",
-        crc32c_from_base64,
-        found,
-    );
-    let given_md5 = fields.take::<String>("md5", "base64 text", found);
-    let md5 = checksum(
-        place,
-        "md5",
-        given_md5.as_ref(),
-        "16",
-        md5_from_base64,
-        found,
-    );
-    if url.as_ref().is_some_and(PhotoUrl::is_folder) {
-        let fields = [
-            ("size", size.is_some()),
-            ("modified", modified.is_some()),
-            ("crc32c", crc32c.is_some()),
-            ("md5", md5.is_some()),
-        ];
-        refuse_for_folder(place, &fields, found);
-    }
-    fields.refuse_rest(found);
-    (found.total() == before).then_some(())?;
-    if let Some(given) = given {
-        given.push(GivenPhoto {
-            crc32c: given_crc32c,
-            md5: given_md5,
-            modified: given_modified,
-            name: name.clone(),
-            size,
-            url: given_url.unwrap_or_default(),
-        });
-    }
-    Some(Photo {
-        url: url?,
-        name,
-        size,
-        modified,
-        hashes: Hashes { crc32c, md5 },
-    })
-}
-
-/// Refuses what is given about a folder as if it were one photo.
-fn refuse_for_folder(place: &str, fields: &[(&str, bool)], found: &mut Violations) {
-    for (field, _) in fields.iter().filter(|(_, is_given)| *is_given) {
-        found.add(
-            format!("{place}.{field}"),
-            "is given for a whole folder",
-            "leave it out; the listing tells",
-        );
-    }
-}
-
-fn checksum<T>(
-    place: &str,
-    name: &str,
-    text: Option<&String>,
-    bytes: &str,
-    read: impl Fn(&str) -> Option<T>,
-    found: &mut Violations,
-) -> Option<T> {
-    let text = text?;
-    let value = read(text);
-    if value.is_none() {
-        found.add(
-            format!("{place}.{name}"),
-            format!("is `{}`", text.escape_debug()),
-            format!("write the {bytes} bytes in base64, as in `x-goog-hash`"),
-        );
-    }
-    value
-}
-
-fn photo_from_url(
-    text: &str,
-    place: &str,
-    rules: &SourceRules,
-    given: &mut Option<Vec<GivenPhoto>>,
-    found: &mut Violations,
-) -> Option<Photo> {
-    match PhotoUrl::parse(text, rules) {
-        Ok(url) => {
-            if let Some(given) = given {
-                given.push(GivenPhoto {
-                    url: text.to_owned(),
-                    ..GivenPhoto::default()
-                });
-            }
-            Some(Photo {
-                url,
-                name: None,
-                size: None,
-                modified: None,
-                hashes: Hashes::default(),
-            })
-        }
-        Err((problem, remedy)) => {
-            found.add(place, problem, remedy);
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::PhotoUrl;
 
     fn read(text: &str) -> Result<Manifest, Violations> {
         let hosts = SourceRules {
@@ -569,6 +427,103 @@ mod tests {
             assert_eq!(manifest.photos.len(), 2);
             assert_eq!(manifest.archive_file_name(), "party.zip");
         }
+    }
+
+    /// Returns what a list comes to: addresses and names, or what is wrong with it.
+    fn listed(text: &str) -> Result<Vec<String>, String> {
+        let defaults = Defaults {
+            event_id: Some("party".to_owned()),
+            fallback_event_id: None,
+        };
+        let photos = Manifest::parse(text.as_bytes(), &defaults, &SourceRules::anything())
+            .map_err(|wrong| wrong.to_string())?
+            .photos;
+        let shown = photos.iter().map(|photo| match &photo.name {
+            Some(name) => format!("{} called {name}", photo.url),
+            None => photo.url.to_string(),
+        });
+        Ok(shown.collect())
+    }
+
+    #[test]
+    fn lines_end_as_on_every_system() {
+        let lines = [
+            "# one",
+            "https://a.example/1.jpg",
+            "",
+            "https://a.example/2.jpg",
+        ];
+        for end in ["\n", "\r\n", "\r"] {
+            let text = lines.join(end);
+            let both = ["https://a.example/1.jpg", "https://a.example/2.jpg"];
+            assert_eq!(listed(&text).unwrap(), both, "{end:?}");
+            assert_eq!(listed(&format!("{text}{end}")).unwrap(), both, "{end:?}");
+            let wrong = listed(&format!("{text}{end}ftp://x")).unwrap_err();
+            assert!(wrong.contains("line 5: "), "{end:?}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn names_may_follow_a_tab() {
+        let named =
+            listed("gs://b/1.jpg\thttps.jpg\nhttps://a.example/2 \t Ceremony/IMG 2.HEIC \n");
+        assert_eq!(
+            named.unwrap(),
+            [
+                "gs://b/1.jpg called https.jpg",
+                "https://a.example/2 called Ceremony/IMG 2.HEIC"
+            ]
+        );
+        let url = "https://a.example/1.jpg";
+        let wrong: Vec<String> = [
+            // Google's Storage Transfer Service: length and checksum.
+            format!("{url}\t1357\twHENa08V36iPYAsOa2JAdw=="),
+            format!("{url}\t1357"),
+            format!("{url}\tthe first dance"),
+            format!("{url}\t{url}"),
+            format!("IMG_1.jpg\t{url}"),
+            format!("{url}, {url}"),
+            format!("{url} {url}"),
+            format!("{url}\u{b}"),
+            format!("{url}\u{b}x"),
+        ]
+        .iter()
+        .map(|line| {
+            listed(line)
+                .unwrap_or_else(|wrong| vec![wrong])
+                .join(" and ")
+        })
+        .collect();
+        insta::assert_snapshot!(wrong.join("\n"));
+    }
+
+    #[test]
+    fn zones_and_globs_are_checked() {
+        let error = read(
+            r#"{"event_id": "e", "time_zone": "Berlin", "photos": [
+                {"url": "gs://photos/e/", "include": ["**/*.jpg", "[a"], "exclude": [7]},
+                {"url": "gs://photos/a.jpg", "include": ["*"]},
+                {"url": "https://photos.example/", "exclude": []},
+                {"url": "gs://photos/e/", "include": "*.jpg"}
+            ]}"#,
+        );
+        insta::assert_snapshot!(error.unwrap_err());
+        let manifest = read(
+            r#"{"event_id": "e", "timeZone": "Europe/Berlin", "photos": [
+                {"url": "gs://photos/e/", "exclude": ["thumbs/**"], "include": null}]}"#,
+        )
+        .unwrap();
+        assert_eq!(manifest.time_zone.unwrap().name(), "Europe/Berlin");
+        let photo = |key: &str| {
+            let folder = &manifest.photos[0];
+            let PhotoUrl::Stored(url) = &folder.url else {
+                panic!("{folder:?}")
+            };
+            folder.inside(url.sibling(key)).map(|photo| photo.listed_as)
+        };
+        assert_eq!(photo("e/a/b.jpg"), Some(Some("a/b.jpg".to_owned())));
+        assert_eq!(photo("e/thumbs/b.jpg"), None);
+        assert_eq!(photo("e/.DS_Store"), None);
     }
 
     #[test]

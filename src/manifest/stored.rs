@@ -5,13 +5,13 @@
 
 use std::fmt;
 
-use super::url::{SourceRules, describe};
+use super::rules::{SourceRules, describe};
 
 /// The longest name of an object, in bytes (Cloud Storage and S3 alike).
 const MAX_KEY_BYTES: usize = 1024;
 
 /// Which kind of store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Google Cloud Storage, which Firebase's buckets are in.
     Gs,

@@ -14,13 +14,23 @@ pub fn bytes_for_people(bytes: u64) -> String {
     ByteSize::b(bytes).display().si().to_string()
 }
 
-/// `1 photo`, `2 photos`.
+/// `1 photo`, `2 photos`, `3 entries`.
 pub fn count_of(count: usize, noun: &str) -> String {
-    if count == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{count} {noun}s")
+    match noun.strip_suffix('y') {
+        _ if count == 1 => format!("1 {noun}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {noun}s"),
     }
+}
+
+/// `1 of 1 photo`, `1 of 2 photos`.
+pub fn part_of(part: usize, all: usize, noun: &str) -> String {
+    format!("{part} of {}", count_of(all, noun))
+}
+
+/// `is` for one thing, `are` for several.
+pub fn is_or_are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }
 
 impl fmt::Display for Plan {
@@ -79,6 +89,21 @@ mod tests {
     use super::super::tests::{manifest, present};
     use super::super::{Fate, MissingReason};
     use super::*;
+
+    #[test]
+    fn numbers_agree() {
+        let words = |count| {
+            let (photos, entries) = (count_of(count, "photo"), count_of(count, "entry"));
+            format!(
+                "{photos} {} {entries} ({})",
+                is_or_are(count),
+                part_of(1, count, "byte")
+            )
+        };
+        assert_eq!(words(1), "1 photo is 1 entry (1 of 1 byte)");
+        assert_eq!(words(2), "2 photos are 2 entries (1 of 2 bytes)");
+        assert_eq!(words(0), "0 photos are 0 entries (1 of 0 bytes)");
+    }
 
     #[test]
     fn a_plan_reads_well() {

@@ -233,7 +233,7 @@ fn options(entry: &Entry) -> Result<FullFileOptions<'static, 'static>, LayoutErr
         .compression_method(CompressionMethod::Stored)
         .large_file(entry.size >= ZIP64_THRESHOLD)
         .unix_permissions(0o644)
-        .last_modified_time(dos_time(entry.modified));
+        .last_modified_time(dos_time(entry));
     Ok(match entry.modified.and_then(extended_timestamp) {
         Some(seconds) => options.with_extended_timestamp(Some(seconds), None, None)?,
         None => options,
@@ -247,12 +247,13 @@ fn extended_timestamp(modified: Timestamp) -> Option<u32> {
         .and_then(|seconds| u32::try_from(seconds).ok())
 }
 
-/// The time as MS-DOS writes it, in UTC, two seconds coarse, 1980 to 2107 (APPNOTE 4.4.6).
-fn dos_time(modified: Option<Timestamp>) -> DateTime {
-    let Some(modified) = modified else {
+/// The time as MS-DOS writes it, without its zone: in that of the manifest, or else in UTC; two seconds
+/// coarse, 1980 to 2107 (APPNOTE 4.4.6).
+fn dos_time(entry: &Entry) -> DateTime {
+    let utc = || Some(TimeZone::UTC.to_datetime(entry.modified?));
+    let Some(civil) = entry.local.or_else(utc) else {
         return DateTime::DEFAULT;
     };
-    let civil = TimeZone::UTC.to_datetime(modified);
     let (Ok(year), Ok(month), Ok(day)) = (
         u16::try_from(civil.year()),
         u8::try_from(civil.month()),
@@ -516,11 +517,18 @@ mod tests {
 
     #[test]
     fn times_outside_the_formats_range_fall_back() {
-        let year = |text: &str| dos_time(Some(text.parse().unwrap())).year();
+        let at = |modified: Option<Timestamp>| {
+            let entry = Entry {
+                modified,
+                ..entry("a.jpg", 1)
+            };
+            dos_time(&entry).year()
+        };
+        let year = |text: &str| at(Some(text.parse().unwrap()));
         assert_eq!(year("2026-06-20T15:04:05Z"), 2026);
         assert_eq!(year("1975-01-01T00:00:00Z"), 1980);
         assert_eq!(year("2200-01-01T00:00:00Z"), 1980);
-        assert_eq!(dos_time(None).year(), 1980);
+        assert_eq!(at(None), 1980);
         assert_eq!(
             extended_timestamp("1960-01-01T00:00:00Z".parse().unwrap()),
             None

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use super::Fate;
+use super::{Fate, bytes_for_people, entry_names, part_of};
 use crate::manifest::{EntryName, Manifest};
 
 /// The name of the note inside the archive.
@@ -18,6 +20,7 @@ pub struct Missing {
     /// The name it would have had.
     pub name: EntryName,
     /// Why.
+    #[serde(deserialize_with = "reason_of_any_version")]
     pub reason: MissingReason,
 }
 
@@ -27,8 +30,7 @@ impl Missing {
         if !fates.iter().any(|fate| matches!(fate, Fate::Missing(_))) {
             return Vec::new();
         }
-        manifest
-            .entry_names()
+        entry_names(manifest, fates)
             .into_iter()
             .zip(fates)
             .enumerate()
@@ -67,14 +69,36 @@ pub enum MissingReason {
         status: u16,
     },
     /// The name resolves to an address that must not be connected to.
-    AddressRefused,
+    AddressRefused {
+        /// The host, after redirects; never path or query. Unknown in states of older versions.
+        host: Option<String>,
+    },
     /// Redirected too often, or in a circle.
     TooManyRedirects,
     /// Redirected to a host or scheme that is not allowed.
-    RedirectRefused,
-    /// It is longer than any archive may be.
-    TooLong {
-        /// Bytes that it is said to have.
+    RedirectRefused {
+        /// The host; never path or query. Unknown in states of older versions.
+        host: Option<String>,
+    },
+    /// Every attempt failed for reasons that may pass.
+    Unreachable {
+        /// The last failure, in our words.
+        what: String,
+    },
+    /// A `Content-Encoding` that cannot be undone, or a body that is not encoded as it says.
+    UnreadableEncoding {
+        /// The encoding, as the server writes it.
+        encoding: String,
+    },
+    /// A web page or another document where a photo should be.
+    NotAPhoto {
+        /// The `Content-Type`, without parameters.
+        content_type: String,
+    },
+    /// More bytes than an archive, or the spool, may have.
+    #[serde(alias = "too_long")]
+    TooLarge {
+        /// Bytes that it has, or that had arrived when it was given up.
         bytes: u64,
     },
     /// Its length is not the one in the manifest.
@@ -86,6 +110,37 @@ pub enum MissingReason {
     },
     /// Its checksum is not the one in the manifest.
     WrongHash,
+    /// A reason that a newer version gave, kept as it is written.
+    #[serde(untagged)]
+    Other(Value),
+}
+
+impl MissingReason {
+    /// Returns true for refusals that may mean "slower": servers that are asked too often answer so
+    /// as well as with 429.
+    pub fn may_be_a_limit(&self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden | Self::PaymentRequired | Self::Refused { .. }
+        )
+    }
+
+    /// Returns true for reasons that say more about the server than about the photo, if many photos
+    /// have them.
+    pub fn may_be_the_origin(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Forbidden)
+    }
+}
+
+/// Reads a reason as any version wrote it: two of them were plain names once, and newer ones are
+/// not known here.
+fn reason_of_any_version<'de, D: Deserializer<'de>>(from: D) -> Result<MissingReason, D::Error> {
+    let value = Value::deserialize(from)?;
+    match value.as_str() {
+        Some("address_refused") => Ok(MissingReason::AddressRefused { host: None }),
+        Some("redirect_refused") => Ok(MissingReason::RedirectRefused { host: None }),
+        _ => serde_json::from_value(value).map_err(D::Error::custom),
+    }
 }
 
 impl fmt::Display for MissingReason {
@@ -102,14 +157,37 @@ impl fmt::Display for MissingReason {
             Self::EmptyFolder => f.write_str("there is nothing in this folder"),
             Self::PaymentRequired => f.write_str("its storage account is suspended"),
             Self::Refused { status } => write!(f, "its server refused it (HTTP {status})"),
-            Self::AddressRefused => f.write_str("its address is not on the public internet"),
-            Self::TooManyRedirects => f.write_str("its link leads in a circle"),
-            Self::RedirectRefused => f.write_str("its link leads to a place that is not allowed"),
-            Self::TooLong { bytes } => write!(f, "it is too long ({bytes} bytes)"),
-            Self::WrongSize { expected, found } => {
-                write!(f, "it has {found} bytes where {expected} were announced")
+            Self::AddressRefused { host: None } => {
+                f.write_str("its address is not on the public internet")
             }
-            Self::WrongHash => f.write_str("it is not the file that was announced"),
+            Self::AddressRefused { host: Some(host) } => {
+                write!(f, "`{host}` is not on the public internet")
+            }
+            Self::TooManyRedirects => f.write_str("its link redirects too often"),
+            Self::RedirectRefused { host: None } => {
+                f.write_str("its link redirects to a place that is not allowed")
+            }
+            Self::RedirectRefused { host: Some(host) } => {
+                write!(f, "its link redirects to `{host}`, which is not allowed")
+            }
+            Self::Unreachable { what } => write!(f, "it couldn't be downloaded: {what}"),
+            Self::UnreadableEncoding { encoding } => {
+                write!(f, "its encoding `{encoding}` can't be unpacked")
+            }
+            Self::NotAPhoto { content_type } => {
+                write!(
+                    f,
+                    "its link leads to a page (`{content_type}`), not to a photo"
+                )
+            }
+            Self::TooLarge { bytes } => {
+                write!(f, "it is too large ({})", bytes_for_people(*bytes))
+            }
+            Self::WrongSize { expected, found } => {
+                write!(f, "size mismatch: expected {expected} bytes, found {found}")
+            }
+            Self::WrongHash => f.write_str("its checksum doesn't match"),
+            Self::Other(_) => f.write_str("it couldn't be included"),
         }
     }
 }
@@ -117,11 +195,101 @@ impl fmt::Display for MissingReason {
 /// The note's text, with the line ends that every editor knows.
 pub(super) fn note(missing: &[Missing], photos: usize) -> String {
     let mut text = format!(
-        "{} of {photos} photos could not be included in this archive:\r\n\r\n",
-        missing.len()
+        "{} could not be included in this archive:\r\n\r\n",
+        part_of(missing.len(), photos, "photo")
     );
     for photo in missing {
         text.push_str(&format!("- {}: {}\r\n", photo.name, photo.reason));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(reason: &Value) -> MissingReason {
+        let missing = json!({"photo": 3, "name": "a.jpg", "reason": reason});
+        let missing: Missing = serde_json::from_value(missing).unwrap();
+        missing.reason
+    }
+
+    #[test]
+    fn reasons_of_older_versions_are_read() {
+        for (reason, read_as) in [
+            (json!("not_found"), MissingReason::NotFound),
+            (json!("forbidden"), MissingReason::Forbidden),
+            (
+                json!("address_refused"),
+                MissingReason::AddressRefused { host: None },
+            ),
+            (
+                json!("redirect_refused"),
+                MissingReason::RedirectRefused { host: None },
+            ),
+            (
+                json!({"too_long": {"bytes": 7}}),
+                MissingReason::TooLarge { bytes: 7 },
+            ),
+            (
+                json!({"refused": {"status": 451}}),
+                MissingReason::Refused { status: 451 },
+            ),
+        ] {
+            assert_eq!(read(&reason), read_as, "{reason}");
+        }
+    }
+
+    #[test]
+    fn reasons_of_newer_versions_are_kept() {
+        for reason in [
+            json!("eaten_by_a_dog"),
+            json!({"lost_in_space": {"planet": "Mars"}}),
+            json!({"refused": {"why": "a new field instead of the old one"}}),
+        ] {
+            let found = read(&reason);
+            assert_eq!(found, MissingReason::Other(reason.clone()));
+            assert_eq!(found.to_string(), "it couldn't be included");
+            assert_eq!(json!(found), reason, "written again as it was read");
+        }
+    }
+
+    #[test]
+    fn every_reason_survives_its_json() {
+        let host = || Some("photos.example".to_owned());
+        for reason in [
+            MissingReason::NotFound,
+            MissingReason::AddressRefused { host: host() },
+            MissingReason::RedirectRefused { host: host() },
+            MissingReason::Unreachable {
+                what: "HTTP 500".to_owned(),
+            },
+            MissingReason::TooLarge { bytes: 1 },
+        ] {
+            assert_eq!(read(&json!(reason)), reason);
+        }
+    }
+
+    #[test]
+    fn numbers_agree_in_the_note() {
+        let missing = Missing {
+            photo: 0,
+            name: EntryName::sanitize("a.jpg").unwrap(),
+            reason: MissingReason::NotFound,
+        };
+        let heading = |missing: &[Missing], photos| {
+            let text = note(missing, photos);
+            text.lines().next().unwrap().to_owned()
+        };
+        assert_eq!(
+            heading(std::slice::from_ref(&missing), 1),
+            "1 of 1 photo could not be included in this archive:"
+        );
+        assert_eq!(
+            heading(&[missing.clone(), missing], 3),
+            "2 of 3 photos could not be included in this archive:"
+        );
+    }
 }

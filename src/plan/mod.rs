@@ -14,15 +14,16 @@ mod part;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
-pub use human::{bytes_for_people, count_of};
+pub use human::{bytes_for_people, count_of, is_or_are, part_of};
 pub use layout::LayoutError;
 pub use missing::{MISSING_NOTE_NAME, Missing, MissingReason};
 pub use part::{Part, Parts, Segment, SegmentKind};
 
-use crate::manifest::name::assign_beside;
-use crate::manifest::{EntryName, Manifest};
+use crate::manifest::assign::assign_beside;
+use crate::manifest::{Described, EntryName, Manifest};
 
 /// One binary megabyte.
 const MIB: u64 = 1024 * 1024;
@@ -70,6 +71,9 @@ pub struct Entry {
     /// Its modification time, where one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<Timestamp>,
+    /// What clocks showed then in the manifest's time zone, where it names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<DateTime>,
     /// Where its local file header begins.
     pub header_offset: u64,
     /// Where its bytes begin.
@@ -108,9 +112,21 @@ pub enum Fate {
         size: u64,
         /// When it was last modified.
         modified: Option<Timestamp>,
+        /// What its name can be made of.
+        described: Described,
     },
     /// It cannot be had.
     Missing(MissingReason),
+}
+
+impl Fate {
+    /// How its server describes it; nothing of a photo that is missing.
+    fn described(&self) -> Option<&Described> {
+        match self {
+            Self::Present { described, .. } => Some(described),
+            Self::Missing(_) => None,
+        }
+    }
 }
 
 /// Why no plan can be made.
@@ -142,7 +158,7 @@ impl Plan {
     /// See [`PlanError`].
     pub fn new(manifest: &Manifest, fates: &[Fate]) -> Result<Self, PlanError> {
         assert_eq!(manifest.photos.len(), fates.len(), "one fate per photo");
-        let names = manifest.entry_names();
+        let names = entry_names(manifest, fates);
         let missing = Missing::among(manifest, fates);
         if missing.len() == fates.len() {
             return Err(PlanError::NothingLeft);
@@ -162,12 +178,16 @@ impl Plan {
             .enumerate()
             .filter_map(|(photo, (name, fate))| match fate {
                 Fate::Missing(_) => None,
-                Fate::Present { size, modified } => Some(Entry::unplaced(
-                    name,
-                    *size,
-                    *modified,
-                    Content::Photo(photo),
-                )),
+                Fate::Present { size, modified, .. } => {
+                    let entry = Entry::unplaced(name, *size, *modified, Content::Photo(photo));
+                    Some(match (&manifest.time_zone, modified) {
+                        (Some(zone), Some(modified)) => Entry {
+                            local: Some(zone.local(*modified)),
+                            ..entry
+                        },
+                        _ => entry,
+                    })
+                }
             })
             .chain(note)
             .collect();
@@ -197,6 +217,11 @@ impl Plan {
     }
 }
 
+/// The names of all photos. Of those that are missing nobody described anything.
+fn entry_names(manifest: &Manifest, fates: &[Fate]) -> Vec<EntryName> {
+    manifest.entry_names(|photo| fates.get(photo).and_then(Fate::described))
+}
+
 impl Entry {
     /// An entry whose offsets are not known yet.
     fn unplaced(name: EntryName, size: u64, modified: Option<Timestamp>, content: Content) -> Self {
@@ -204,6 +229,7 @@ impl Entry {
             name,
             size,
             modified,
+            local: None,
             header_offset: 0,
             data_offset: 0,
             content,
@@ -315,6 +341,7 @@ mod tests {
             .map(|size| Fate::Present {
                 size: *size,
                 modified: Some("2026-06-20T15:04:05Z".parse().unwrap()),
+                described: Described::default(),
             })
             .collect()
     }
@@ -338,6 +365,64 @@ mod tests {
         let plan = Plan::new(&manifest(3, Some(200)), &fates).unwrap();
         let json = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+    }
+
+    #[test]
+    fn times_are_those_of_the_manifests_zone() {
+        let manifest = |zone: &str| {
+            let json = format!(
+                "{{\"event_id\": \"e\", \"photos\": [\"https://a.example/1.jpg\", \"https://a.example/2.jpg\"]{zone}}}"
+            );
+            let rules = SourceRules::anything();
+            Manifest::parse(json.as_bytes(), &Defaults::default(), &rules).unwrap()
+        };
+        let mut fates = present(&[10, 20]);
+        fates[1] = Fate::Present {
+            size: 20,
+            modified: None,
+            described: Described::default(),
+        };
+        let headers = |zone: &str| {
+            let plan = Plan::new(&manifest(zone), &fates).unwrap();
+            let entries = &plan.volumes[0].entries;
+            [0, 1].map(|index| layout::local_header(&entries[index], 0).unwrap())
+        };
+        let utc = headers("");
+        let zoned = headers(", \"time_zone\": \"Asia/Kolkata\"");
+        assert_eq!(utc[1], zoned[1]);
+        // 15:04:04 became 20:34:04, five and a half hours later; nothing else is different.
+        assert_eq!(utc[0][10..12], (15_u16 << 11 | 4 << 5 | 2).to_le_bytes());
+        assert_eq!(zoned[0][10..12], (20_u16 << 11 | 34 << 5 | 2).to_le_bytes());
+        assert_eq!(
+            (&utc[0][..10], &utc[0][12..]),
+            (&zoned[0][..10], &zoned[0][12..])
+        );
+        // A plan survives its JSON.
+        let plan = Plan::new(&manifest(", \"time_zone\": \"Asia/Kolkata\""), &fates).unwrap();
+        let json = serde_json::to_string(&plan).unwrap();
+        assert!(json.contains("\"local\":\"2026-06-20T20:34:05\""), "{json}");
+        assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+    }
+
+    #[test]
+    fn descriptions_name_photos_that_are_there() {
+        let json = br#"{"event_id": "e", "photos": ["https://a.example/1", "https://a.example/2",
+            "https://a.example/3"]}"#;
+        let rules = SourceRules::anything();
+        let manifest = Manifest::parse(json, &Defaults::default(), &rules).unwrap();
+        let mut fates = present(&[10, 20, 30]);
+        for fate in &mut fates {
+            if let Fate::Present { described, .. } = fate {
+                described.content_type = Some("image/jpeg".to_owned());
+            }
+        }
+        fates[1] = Fate::Missing(MissingReason::NotFound);
+        let plan = Plan::new(&manifest, &fates).unwrap();
+        let names: Vec<&str> = (plan.volumes[0].entries.iter())
+            .map(|entry| entry.name.as_str())
+            .collect();
+        assert_eq!(names, ["1.jpg", "3.jpg", "MISSING.txt"]);
+        assert_eq!(plan.missing[0].name.as_str(), "2");
     }
 
     #[test]

@@ -286,6 +286,8 @@ where
             state.timings.transferring_seconds = Some(report.seconds - report.probe_seconds);
             state.archives.clone_from(&archives);
             state.note_missing(&report.missing);
+            state.ignored = report.ignored;
+            state.note_empty(&report.empty);
             state.error = None;
         })
         .await;

@@ -14,14 +14,15 @@ use tracing::Instrument as _;
 use super::claim::{Claim, Heartbeat, lease};
 use super::delivery::{tell, tell_progress};
 use super::outcome::{Attempted, Verdict, conclude, judge};
-use super::{DrainError, Ended, Finished, Worker, after};
+use super::{DrainError, Ended, Finished, WorkOptions, Worker, after};
 use crate::bucket::{Bucket, BucketError, Version};
 use crate::chain;
 use crate::deliver::has_ended;
-use crate::engine::{self, Progress};
+use crate::engine::{self, EngineOptions, Progress};
 use crate::exit_code::ExitCode;
 use crate::job::{JobKey, Message, State, Status};
-use crate::manifest::{Defaults, Manifest};
+use crate::manifest::{Defaults, Manifest, OnMissing};
+use crate::plan::count_of;
 use crate::queue::{Delivery, Queue};
 use crate::sink::ArchiveStore;
 use crate::source::PhotoSource;
@@ -281,6 +282,16 @@ pub(super) fn backoff(pause: Duration, times: u32) -> Duration {
     pause.saturating_mul(factor).min(MAX_PUT_OFF)
 }
 
+/// How the engine goes about an attempt after so many failures. What cannot be reached may be there
+/// at the next attempt, so that only the last one makes the archive without it.
+fn engine_options(options: &WorkOptions, failures: u32) -> EngineOptions {
+    let mut engine = options.engine.clone();
+    if failures + 1 < options.attempts {
+        engine.on_unreachable = OnMissing::Fail;
+    }
+    engine
+}
+
 async fn carry_out<B, Q, A, S>(
     worker: &Arc<Worker<B, Q, A, S>>,
     delivery: &Delivery,
@@ -316,18 +327,22 @@ where
     let telling = tell_progress(worker, job.clone(), Arc::clone(&progress));
     let verdict = match manifest {
         Ok(_) if failures >= worker.options.attempts => Verdict::Failed {
-            message: format!("the container was lost, or the attempt failed, {failures} times"),
+            message: format!(
+                "the container was lost, or the attempt failed, {}",
+                count_of(failures as usize, "time")
+            ),
             code: ExitCode::TryAgain,
             missing: Vec::new(),
             bury: true,
         },
         Ok(manifest) => {
             let sink = worker.archives.folder(&folder);
+            let options = engine_options(&worker.options, failures);
             let run = engine::run(
                 Arc::new(manifest),
                 Arc::clone(&worker.source),
                 &sink,
-                &worker.options.engine,
+                &options,
                 Arc::clone(&progress),
                 &stop,
             );

@@ -5,6 +5,7 @@
 //! what may pass, and [`StoreError`]s that name the setting that is wrong.
 
 pub mod error;
+mod listing;
 pub mod reader;
 mod secret;
 
@@ -26,6 +27,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
 
 pub use error::{Names, StoreError, StoreErrorKind};
+pub(crate) use listing::WholeListing;
 use secret::KeyRing;
 pub use secret::{SecretKeys, SecretOptions};
 

@@ -10,6 +10,7 @@ use figment::{Figment, Metadata, Profile, Provider, Source};
 use serde::Serialize;
 
 use super::{Settings, Size};
+use crate::source::http::ProxyOptions;
 
 /// The file that is read from the working directory when no other is named.
 pub const DEFAULT_FILE: &str = "wedding-photo-processor.toml";
@@ -116,10 +117,18 @@ impl Loaded {
             .merge(RawEnv)
             .merge(Env::prefixed(ENV_PREFIX).ignore(&raw).split("__"))
             .merge(Flags(flags));
-        let settings: Settings = figment.extract().map_err(|errors| {
+        let mut settings: Settings = figment.extract().map_err(|errors| {
             SettingsError(errors.into_iter().map(|error| describe(&error)).collect())
         })?;
+        settings.proxies = proxies();
         let loaded = Self { settings, figment };
+        if let Some((problem, remedy)) = loaded.settings.wrong_host() {
+            let key = "source.allowed_hosts";
+            return Err(SettingsError(vec![format!(
+                "setting `{key}`: {problem}; {remedy} (from {})",
+                loaded.origin(key)
+            )]));
+        }
         match loaded.settings.out_of_range() {
             None => Ok(loaded),
             Some((key, wanted)) => Err(SettingsError(vec![format!(
@@ -174,6 +183,17 @@ const RAW_ENV: &str = "raw environment names";
 /// A variable that is set, and not to nothing.
 fn raw_env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The proxies that the environment names, in capitals or, as curl reads them, in small letters.
+fn proxies() -> ProxyOptions {
+    let named = |name: &str| raw_env(name).or_else(|| raw_env(&name.to_ascii_lowercase()));
+    ProxyOptions {
+        https: named("HTTPS_PROXY"),
+        http: named("HTTP_PROXY"),
+        all: named("ALL_PROXY"),
+        none: named("NO_PROXY"),
+    }
 }
 
 impl Provider for RawEnv {
@@ -342,6 +362,11 @@ mod tests {
                 ("WPP_SOURCE__STALL_TIMEOUT", "15"),
                 ("WPP_SOURCE__STALL_TIMEOUT", "0s"),
                 ("WPP_SOURCE__ALLOW_HTTP", "maybe"),
+                ("WPP_SOURCE__ALLOWED_HOSTS", "a.example, localhost:8080"),
+                ("WPP_SOURCE__ALLOWED_HOSTS", "https://photos.example/a"),
+                ("WPP_SOURCE__MAX_UNREACHABLE", "50"),
+                ("WPP_SOURCE__MAX_UNREACHABLE", "-0.1"),
+                ("WPP_SOURCE__MAX_UNREACHABLE", "half"),
                 ("WPP_LOG__FORMAT", "xml"),
                 ("R2_ENDPOINT", "account.r2.cloudflarestorage.com"),
                 ("WPP_R2__ENDPOINT", "https://x.example/bucket"),
@@ -355,6 +380,18 @@ mod tests {
             }
             lines.push(read(Some("nowhere.toml"), "{}").unwrap_err().to_string());
             insta::assert_snapshot!(lines.join("\n"));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_share_may_be_a_whole_number() {
+        Jail::expect_with(|jail| {
+            for (value, share) in [("0", 0.0), ("1", 1.0), ("0.25", 0.25)] {
+                jail.set_env("WPP_SOURCE__MAX_UNREACHABLE", value);
+                let found = read(None, "{}").unwrap().settings.source.max_unreachable;
+                assert!((found - share).abs() < 1e-9, "{value}");
+            }
             Ok(())
         });
     }
@@ -470,6 +507,33 @@ mod tests {
             assert_eq!(settings.engine.spool_dir.0, Path::new("2026"));
             assert_eq!(settings.engine.spool_limit, Size(1 << 20));
             assert_eq!(settings.engine.memory_budget.bytes(), 64 << 20);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn hosts_are_read_however_they_are_written() {
+        Jail::expect_with(|jail| {
+            for (written, read_as) in [
+                ("[::1]", &["[::1]"][..]),
+                ("::1", &["[::1]"]),
+                ("[::1],[::2]", &["[::1]", "[::2]"]),
+                ("[::1], localhost.", &["[::1]", "localhost"]),
+                (
+                    "MÜNCHEN.example,*.B.example",
+                    &["xn--mnchen-3ya.example", "*.b.example"],
+                ),
+                (
+                    "[\"a.example\", \"b.example\"]",
+                    &["a.example", "b.example"],
+                ),
+                ("*", &["*"]),
+                ("", &[]),
+            ] {
+                jail.set_env("WPP_SOURCE__ALLOWED_HOSTS", written);
+                let settings = read(None, "{}").unwrap().settings;
+                assert_eq!(settings.source_rules().allowed_hosts, read_as, "{written}");
+            }
             Ok(())
         });
     }

@@ -18,17 +18,22 @@ use crate::aws::{AwsOptions, Keys};
 use crate::deliver::DeliverOptions;
 use crate::deliver::wire::{MailOptions, SecretText, WireOptions};
 use crate::engine::EngineOptions;
-use crate::manifest::SourceRules;
+use crate::manifest::rules::host_pattern;
+use crate::manifest::{OnMissing, SourceRules};
 use crate::retry::RetryPolicy;
 use crate::s3::{S3Options, SecretKeys, SecretOptions, StoreKeys};
 use crate::source::gcs::{self, Credentials, GcsOptions};
-use crate::source::http::HttpOptions;
+use crate::source::http::{HttpOptions, ProxyOptions};
 use crate::source::routed::RoutedOptions;
 
 /// Attempts before a request to AWS is given up, and the pause before the second one: half a minute in
 /// all. What fails longer is done again as a whole.
 const AWS_ATTEMPTS: u32 = 8;
 const AWS_RETRY_DELAY: Duration = Duration::from_millis(250);
+
+/// How long photos are asked for that their host refuses: servers that refuse whoever asks too often
+/// do so for some seconds.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// All settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -54,6 +59,9 @@ pub struct Settings {
     pub deliver: DeliverSettings,
     /// What is written about it.
     pub log: LogSettings,
+    /// Proxies, which only the environment names, for all programs alike.
+    #[serde(skip)]
+    pub proxies: ProxyOptions,
 }
 
 /// Where photos may come from.
@@ -74,12 +82,15 @@ pub struct SourceSettings {
     pub connect_timeout: Human,
     /// How long a server may take to begin its answer.
     pub response_timeout: Human,
-    /// How long a download may bring nothing before it is replaced.
+    /// Time in which a download brings at least 1 KiB/s, or else is replaced.
     pub stall_timeout: Human,
     /// Attempts in a row without progress before a photo is given up; 1 to 100.
     pub attempts: u32,
     /// Pause before the second attempt; doubled for each one after that.
     pub retry_delay: Human,
+    /// The share of the photos that may be unreachable, or refused by 401 or 403; 0 to 1. If more are,
+    /// the job fails and can be run again.
+    pub max_unreachable: f64,
 }
 
 /// How archives are made.
@@ -92,7 +103,7 @@ pub struct EngineSettings {
     pub max_connections: usize,
     /// Where photos of unknown length are put first.
     pub spool_dir: Folder,
-    /// The most bytes that may be there.
+    /// The most bytes that may be there, and so the longest photo of unknown length.
     pub spool_limit: Size,
 }
 
@@ -237,6 +248,7 @@ impl Default for SourceSettings {
             // With the delay below about a minute in all, which rides out most failures.
             attempts: 9,
             retry_delay: Human(Duration::from_millis(250)),
+            max_unreachable: 0.5,
         }
     }
 }
@@ -321,7 +333,9 @@ impl Settings {
     /// Which hosts a manifest may name.
     pub fn source_rules(&self) -> SourceRules {
         SourceRules {
-            allowed_hosts: self.source.allowed_hosts.0.clone(),
+            allowed_hosts: (self.source.allowed_hosts.0.iter())
+                .filter_map(|host| host_pattern(host).ok())
+                .collect(),
             allow_http: self.source.allow_http,
             allowed_buckets: self.source.allowed_buckets.0.clone(),
             job_bucket: self.r2.bucket.as_ref().map(|bucket| bucket.0.clone()),
@@ -349,6 +363,7 @@ impl Settings {
             max_redirects: self.source.max_redirects,
             connect_timeout: self.source.connect_timeout.0,
             response_timeout: self.source.response_timeout.0,
+            proxies: self.proxies.clone(),
         }
     }
 
@@ -364,6 +379,9 @@ impl Settings {
                 delay: self.source.retry_delay.0,
             },
             stall_timeout: self.source.stall_timeout.0,
+            max_unreachable: self.source.max_unreachable,
+            on_unreachable: OnMissing::Skip,
+            refusal_patience: REFUSAL_PATIENCE,
         }
     }
 
@@ -515,6 +533,12 @@ impl Settings {
         Ok((job_queue, job_definition))
     }
 
+    /// The first of the allowed hosts that is none: the problem and its remedy.
+    fn wrong_host(&self) -> Option<(String, String)> {
+        let hosts = self.source.allowed_hosts.0.iter();
+        hosts.map(|host| host_pattern(host)).find_map(Result::err)
+    }
+
     /// What is out of range: the setting, and what it should be.
     fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
         let Self {
@@ -527,16 +551,7 @@ impl Settings {
         let set = |text: &Option<Text>, test: fn(&str) -> bool| {
             text.as_ref().is_none_or(|text| test(&text.0))
         };
-        let timed = |timeout: Human| !timeout.0.is_zero();
-        let attempts = |attempts| (1..=100).contains(&attempts);
-        let all = |names: &Names, test: fn(&str) -> bool| names.0.iter().all(|name| test(name));
         let checks = [
-            (
-                source.max_redirects <= 20,
-                "source.max_redirects",
-                "0 to 20",
-            ),
-            (attempts(source.attempts), "source.attempts", "1 to 100"),
             (
                 (1..=1024).contains(&self.engine.max_connections),
                 "engine.max_connections",
@@ -592,30 +607,58 @@ impl Settings {
                 "deliver.alert_to",
                 "addresses such as `ops@example.com`, in a list or separated by commas",
             ),
+        ];
+        let mut checks = source.checks().into_iter().chain(checks);
+        let wrong = checks.find(|(ok, ..)| !ok)?;
+        Some((wrong.1, wrong.2))
+    }
+}
+
+/// A check: true if a setting is in its range, its name, and what it should be.
+type Check = (bool, &'static str, &'static str);
+
+impl SourceSettings {
+    fn checks(&self) -> [Check; 7] {
+        let timed = |timeout: Human| !timeout.0.is_zero();
+        [
+            (self.max_redirects <= 20, "source.max_redirects", "0 to 20"),
+            (attempts(self.attempts), "source.attempts", "1 to 100"),
             (
-                all(&source.allowed_buckets, is_bucket),
+                (0.0..=1.0).contains(&self.max_unreachable),
+                "source.max_unreachable",
+                "a share from 0 to 1, such as 0.5",
+            ),
+            (
+                all(&self.allowed_buckets, is_bucket),
                 "source.allowed_buckets",
                 "buckets such as `gs://bucket` and `s3://bucket/folder/`, or `*`",
             ),
             (
-                timed(source.connect_timeout),
+                timed(self.connect_timeout),
                 "source.connect_timeout",
                 "more than zero",
             ),
             (
-                timed(source.response_timeout),
+                timed(self.response_timeout),
                 "source.response_timeout",
                 "more than zero",
             ),
             (
-                timed(source.stall_timeout),
+                timed(self.stall_timeout),
                 "source.stall_timeout",
                 "more than zero",
             ),
-        ];
-        let wrong = checks.into_iter().find(|(ok, ..)| !ok)?;
-        Some((wrong.1, wrong.2))
+        ]
     }
+}
+
+/// Returns true for a number of attempts that makes sense.
+fn attempts(attempts: u32) -> bool {
+    (1..=100).contains(&attempts)
+}
+
+fn all(names: &Names, test: fn(&str) -> bool) -> bool {
+    names.0.iter().all(|name| test(name))
 }
 
 /// What jobs need, by name.

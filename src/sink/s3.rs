@@ -26,6 +26,7 @@ use super::{
     Stored, check_receipts,
 };
 use crate::manifest::MAX_EXPIRES_IN;
+use crate::manifest::name::archive_file_name;
 use crate::plan::volume_name;
 use crate::s3::{S3Bucket, StoreError, StoreErrorKind};
 
@@ -41,6 +42,7 @@ const CLOCK_SECONDS: i64 = 2;
 pub struct S3Sink {
     bucket: S3Bucket,
     key: String,
+    named_by_key: bool,
 }
 
 impl S3Sink {
@@ -50,8 +52,24 @@ impl S3Sink {
         Self {
             bucket,
             key: key.into(),
+            named_by_key: false,
         }
     }
+
+    /// The same place; browsers save archives under the names of their keys, whatever names they were
+    /// given.
+    #[must_use]
+    pub fn named_by_key(self) -> Self {
+        Self {
+            named_by_key: true,
+            ..self
+        }
+    }
+}
+
+/// The name under which an archive at `key` is saved.
+fn name_of_key(key: &str) -> String {
+    archive_file_name(key.rsplit('/').next().unwrap_or(key), "")
 }
 
 /// The key of one of the archives that go to `wanted`.
@@ -161,6 +179,8 @@ pub struct S3Upload {
     bucket: S3Bucket,
     key: String,
     spec: ArchiveSpec,
+    /// The name under which browsers save it.
+    saved_as: String,
     /// Tells this upload's object from any other at the same key.
     mark: String,
     state: Mutex<State>,
@@ -182,9 +202,15 @@ impl ArchiveSink for S3Sink {
     type Upload = S3Upload;
 
     async fn begin(&self, archive: &ArchiveSpec) -> Result<S3Upload, SinkError> {
+        let key = object_key(&self.key, archive);
         let mut upload = S3Upload {
             bucket: self.bucket.clone(),
-            key: object_key(&self.key, archive),
+            saved_as: if self.named_by_key {
+                name_of_key(&key)
+            } else {
+                archive.name.clone()
+            },
+            key,
             spec: archive.clone(),
             mark: format!("{:032x}", rand::random::<u128>()),
             state: Mutex::new(State::Single(None)),
@@ -211,7 +237,7 @@ impl S3Upload {
                     .bucket(self.bucket.name())
                     .key(&self.key)
                     .content_type("application/zip")
-                    .content_disposition(content_disposition(&self.spec.name))
+                    .content_disposition(content_disposition(&self.saved_as))
                     .metadata(MARK, &self.mark)
                     .checksum_algorithm(ChecksumAlgorithm::Crc32)
                     .send()
@@ -340,7 +366,7 @@ impl S3Upload {
                     .bucket(self.bucket.name())
                     .key(&self.key)
                     .content_type("application/zip")
-                    .content_disposition(content_disposition(&self.spec.name))
+                    .content_disposition(content_disposition(&self.saved_as))
                     .metadata(MARK, &self.mark)
                     .checksum_crc32(checksum(crc32))
                     .body(ByteStream::from(bytes.clone()))
@@ -526,6 +552,14 @@ mod tests {
         assert_eq!(object_key("a/b.zip", &archive(1)), "a/b.zip");
         assert_eq!(object_key("a/b.zip", &archive(3)), "a/b-2-of-3.zip");
         assert_eq!(object_key("b", &archive(3)), "b-2-of-3");
+    }
+
+    #[test]
+    fn keys_are_names_to_save_archives_under() {
+        assert_eq!(name_of_key("albums/smith & jones.zip"), "smith & jones.zip");
+        assert_eq!(name_of_key("a/b-2-of-3.zip"), "b-2-of-3.zip");
+        assert_eq!(name_of_key("a/b"), "b.zip");
+        assert_eq!(name_of_key("who: b.zip"), "who_ b.zip");
     }
 
     #[test]

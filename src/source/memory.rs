@@ -6,8 +6,8 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
-use super::{Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Validators, Want};
-use crate::manifest::{Hashes, Photo, PhotoUrl, StoredUrl};
+use super::{Encoding, Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Validators, Want};
+use crate::manifest::{Described, Hashes, Photo, PhotoUrl, StoredUrl};
 use crate::plan::MissingReason;
 
 /// Photos by the path of their URL; of objects in buckets, `/bucket/object`.
@@ -125,7 +125,7 @@ impl PhotoSource for MemorySource {
         let (bytes, validators) = self.find(photo)?;
         let total = bytes.len() as u64;
         let range = match want {
-            Want::Whole | Want::MaybeGzip => 0..total,
+            Want::Whole | Want::MaybePacked => 0..total,
             Want::Range(range) => range.start..range.end.min(total),
         };
         let slice = usize::try_from(range.start)
@@ -139,7 +139,8 @@ impl PhotoSource for MemorySource {
             total: Some(total),
             validators,
             hashes: Hashes::default(),
-            gzip: false,
+            described: Described::default(),
+            encoding: Encoding::Identity,
             body: MemoryBody(slice),
         })
     }

@@ -4,14 +4,19 @@
 //! to know before planning, [`open`](PhotoSource::open) starts one download. Retrying, resuming
 //! and checking are the engine's, so that every source gets them alike. [`http`] is the web, [`gcs`]
 //! and [`s3`] are private buckets, [`routed`] all of them by address; [`memory`] is for tests.
+//! [`encoding`] and [`media`] judge what arrives, alike for all.
 
+mod disposition;
+pub mod encoding;
 pub mod gcs;
 mod google;
 pub mod http;
+pub mod media;
 pub mod memory;
 pub mod routed;
 pub mod s3;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
@@ -20,7 +25,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::manifest::{Hashes, Photo, PhotoUrl, StoredUrl};
+use self::disposition::file_name as named_by;
+pub use self::encoding::{Coding, Encoding};
+use crate::manifest::{Described, Hashes, Photo, PhotoUrl, StoredUrl};
 use crate::plan::MissingReason;
 
 /// Where photos come from.
@@ -67,8 +74,8 @@ pub enum Want {
     Whole,
     /// These, as they are.
     Range(Range<u64>),
-    /// All; compressed, if the server keeps them so. Then the caller undoes it.
-    MaybeGzip,
+    /// All; packed, if the server keeps them so. Then the caller undoes it.
+    MaybePacked,
 }
 
 /// What a probe found.
@@ -84,6 +91,8 @@ pub struct Probe {
     pub modified: Option<Timestamp>,
     /// The server said that it answers whole photos only.
     pub no_ranges: bool,
+    /// What a name can be made of.
+    pub described: Described,
 }
 
 /// The address of a photo in a bucket.
@@ -91,6 +100,20 @@ fn stored(photo: &Photo) -> Result<&StoredUrl, SourceError> {
     match &photo.url {
         PhotoUrl::Stored(url) => Ok(url),
         PhotoUrl::Web(url) => Err(SourceError::Settings(format!("`{url}` is not in a bucket"))),
+    }
+}
+
+/// A `Content-Type` in lower case, without its parameters.
+fn media_type(text: &str) -> Option<String> {
+    let media_type = text.split(';').next()?.trim().to_ascii_lowercase();
+    media_type.contains('/').then_some(media_type)
+}
+
+/// The text of a header: UTF-8, or else Latin-1, which HTTP once was.
+fn text_of(header: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(header) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(header.iter().copied().map(char::from).collect()),
     }
 }
 
@@ -146,8 +169,10 @@ pub struct Opened<B> {
     pub validators: Validators,
     /// Checksums of the whole photo.
     pub hashes: Hashes,
-    /// The bytes are gzip-compressed; only after [`Want::MaybeGzip`].
-    pub gzip: bool,
+    /// What a name can be made of.
+    pub described: Described,
+    /// The packing of the bytes; other than identity only after [`Want::MaybePacked`].
+    pub encoding: Encoding,
     /// The bytes.
     pub body: B,
 }
@@ -176,9 +201,17 @@ pub struct Transient {
     pub retry_after: Option<Duration>,
     /// The server asks for fewer requests (429, 503).
     pub throttled: bool,
+    /// Unlikely to pass by itself (a bad certificate, an unknown host, a malformed answer), so worth
+    /// three attempts and no more.
+    pub lasting: bool,
 }
 
 impl SourceError {
+    /// An answer that is kept packed, where it was asked for as it is. Not every probe tells.
+    fn kept_packed(encoding: &Encoding) -> Self {
+        Self::Changed(format!("it is kept packed (`{}`)", encoding.written()))
+    }
+
     /// A failure that may pass and asks for nothing special.
     pub fn transient(what: impl Into<String>) -> Self {
         Self::Transient(Transient::new(what))
@@ -192,6 +225,7 @@ impl Transient {
             what: what.into(),
             retry_after: None,
             throttled: false,
+            lasting: false,
         }
     }
 }

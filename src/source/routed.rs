@@ -113,7 +113,8 @@ impl<B> Opened<B> {
             total: self.total,
             validators: self.validators,
             hashes: self.hashes,
-            gzip: self.gzip,
+            described: self.described,
+            encoding: self.encoding,
             body: wrap(self.body),
         }
     }

@@ -7,17 +7,20 @@ use std::time::Duration;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::EncodingType;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 
 use super::{
-    Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Transient, Validators, Want, stored,
+    Encoding, Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Transient, Validators,
+    Want, media_type, named_by, stored,
 };
-use crate::manifest::{Hashes, Photo, StoredUrl};
+use crate::manifest::{Described, Hashes, Photo, StoredUrl};
 use crate::plan::MissingReason;
-use crate::s3::{S3Bucket, S3Store, StoreErrorKind};
+use crate::s3::{S3Bucket, S3Store, StoreErrorKind, WholeListing};
 
 /// Photos in a store that speaks S3.
 #[derive(Debug, Clone)]
@@ -117,7 +120,7 @@ impl S3Source {
                 range.start,
                 range.end.saturating_sub(1)
             )),
-            Want::Whole | Want::MaybeGzip => None,
+            Want::Whole | Want::MaybePacked => None,
         };
         let request = || {
             bucket
@@ -146,6 +149,7 @@ impl S3Source {
             answer.e_tag(),
             answer.last_modified(),
             answer.content_encoding(),
+            described(answer.content_type(), answer.content_disposition()),
         ))
     }
 }
@@ -170,23 +174,61 @@ fn total(answer: &GetObjectOutput) -> Option<u64> {
     }
 }
 
-/// S3 never unpacks, so what is compressed has no length that counts until we did.
-fn is_gzip(encoding: Option<&str>) -> bool {
-    encoding.is_some_and(|encoding| encoding.trim().eq_ignore_ascii_case("gzip"))
+/// Where the next page of a listing begins.
+enum Next<'a> {
+    Token(&'a str),
+    /// Behind this key.
+    After(&'a str),
+}
+
+impl<'a> Next<'a> {
+    fn read(text: &'a str) -> Self {
+        match text.strip_prefix("after:") {
+            Some(key) => Self::After(key),
+            None => Self::Token(text.strip_prefix("token:").unwrap_or(text)),
+        }
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Token(token) => format!("token:{token}"),
+            Self::After(key) => format!("after:{key}"),
+        }
+    }
+}
+
+/// A key as listings encode it: like a form, where a plus is a blank.
+fn decoded(key: &str) -> String {
+    let key = key.replace('+', " ");
+    percent_decode_str(&key).decode_utf8_lossy().into_owned()
+}
+
+/// S3 never unpacks, so what is packed has no length that counts until we did.
+fn encoding(header: Option<&str>) -> Encoding {
+    header.map(Encoding::read).unwrap_or_default()
+}
+
+fn described(content_type: Option<&str>, disposition: Option<&str>) -> Described {
+    Described {
+        content_type: content_type.and_then(media_type),
+        file_name: named_by(disposition.map(str::as_bytes)),
+    }
 }
 
 fn probe(
     length: Option<u64>,
     e_tag: Option<&str>,
     modified: Option<&DateTime>,
-    encoding: Option<&str>,
+    packing: Option<&str>,
+    described: Described,
 ) -> Probe {
     Probe {
-        length: length.filter(|_| !is_gzip(encoding)),
+        length: length.filter(|_| encoding(packing).is_identity()),
         validators: validators(e_tag),
         hashes: Hashes::default(),
         modified: timestamp(modified),
         no_ranges: false,
+        described,
     }
 }
 
@@ -213,6 +255,7 @@ impl PhotoSource for S3Source {
                     answer.e_tag(),
                     answer.last_modified(),
                     answer.content_encoding(),
+                    described(answer.content_type(), answer.content_disposition()),
                 ))
             }
             _ => self.probe_by_get(url).await,
@@ -222,13 +265,24 @@ impl PhotoSource for S3Source {
     async fn list(&self, folder: &Photo, after: Option<&str>) -> Result<Page, SourceError> {
         let url = stored(folder)?;
         let bucket = self.bucket(url);
+        let (token, last) = match after.map(Next::read) {
+            Some(Next::Token(token)) => (Some(token), None),
+            Some(Next::After(key)) => (None, Some(key)),
+            None => (None, None),
+        };
+        let whole = WholeListing::default();
         let request = || {
             bucket
                 .client()
                 .list_objects_v2()
                 .bucket(url.bucket())
                 .prefix(url.key())
-                .set_continuation_token(after.map(str::to_owned))
+                .set_continuation_token(token.map(str::to_owned))
+                .set_start_after(last.map(str::to_owned))
+                // XML cannot hold all characters that keys may have.
+                .encoding_type(EncodingType::Url)
+                .customize()
+                .interceptor(whole.clone())
                 .send()
         };
         let answer = self.attempt(url, "listing a folder", "s3:ListBucket", request);
@@ -246,19 +300,44 @@ impl PhotoSource for S3Source {
             }
             error => error,
         })?;
-        let objects = answer
+        if !whole.arrived() {
+            return Err(SourceError::transient("the listing broke off"));
+        }
+        let encoded = answer.encoding_type() == Some(&EncodingType::Url);
+        let objects: Vec<(StoredUrl, Probe)> = answer
             .contents()
             .iter()
             .filter_map(|object| {
                 let length = object.size().and_then(|size| u64::try_from(size).ok());
-                let probe = probe(length, object.e_tag(), object.last_modified(), None);
-                Some((url.sibling(object.key()?), probe))
+                let probe = probe(
+                    length,
+                    object.e_tag(),
+                    object.last_modified(),
+                    None,
+                    Described::default(),
+                );
+                let key = if encoded {
+                    decoded(object.key()?)
+                } else {
+                    object.key()?.to_owned()
+                };
+                Some((url.sibling(key), probe))
             })
             .collect();
-        Ok(Page {
-            objects,
-            next: answer.next_continuation_token().map(str::to_owned),
-        })
+        let next = match (answer.next_continuation_token(), answer.is_truncated()) {
+            (Some(token), _) => Some(Next::Token(token).write()),
+            // Some stores give no token: their listings go on behind the last key.
+            (None, Some(true)) => {
+                let Some((last, _)) = objects.last() else {
+                    return Err(SourceError::transient(
+                        "the listing does not say how it goes on",
+                    ));
+                };
+                Some(Next::After(last.key()).write())
+            }
+            (None, _) => None,
+        };
+        Ok(Page { objects, next })
     }
 
     async fn open(
@@ -269,10 +348,10 @@ impl PhotoSource for S3Source {
     ) -> Result<Opened<S3Body>, SourceError> {
         let url = stored(photo)?;
         let answer = self.get(url, &want, version.etag.clone()).await?;
-        let gzip = is_gzip(answer.content_encoding());
-        if gzip && want != Want::MaybeGzip {
+        let encoding = encoding(answer.content_encoding());
+        if !encoding.is_identity() && want != Want::MaybePacked {
             // A listing does not tell that.
-            return Err(SourceError::Changed("it is kept compressed".to_owned()));
+            return Err(SourceError::kept_packed(&encoding));
         }
         let start = match (&want, answer.content_range()) {
             (Want::Range(range), Some(given))
@@ -289,10 +368,11 @@ impl PhotoSource for S3Source {
         };
         Ok(Opened {
             start,
-            total: total(&answer).filter(|_| !gzip),
+            total: total(&answer).filter(|_| encoding.is_identity()),
             validators: validators(answer.e_tag()),
             hashes: Hashes::default(),
-            gzip,
+            described: described(answer.content_type(), answer.content_disposition()),
+            encoding,
             body: S3Body(answer.body),
         })
     }
@@ -304,10 +384,27 @@ pub struct S3Body(ByteStream);
 
 impl PhotoBody for S3Body {
     async fn chunk(&mut self) -> Result<Option<Bytes>, SourceError> {
-        self.0
-            .next()
-            .await
-            .transpose()
-            .map_err(|error| SourceError::transient(format!("the download broke off: {error}")))
+        self.0.next().await.transpose().map_err(|error| {
+            tracing::debug!("the download broke off: {}", crate::chain(&error));
+            SourceError::transient("the download broke off: the connection was closed early")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_listings_are_read_back() {
+        for (listed, key) in [
+            ("e/a+b%2Bc.jpg", "e/a b+c.jpg"),
+            ("e/tab%09here%0A%01.jpg", "e/tab\there\n\u{1}.jpg"),
+            ("e/100%25.jpg", "e/100%.jpg"),
+            ("e/%C3%BC%26%3C.jpg", "e/ü&<.jpg"),
+            ("e/plain.jpg", "e/plain.jpg"),
+        ] {
+            assert_eq!(decoded(listed), key);
+        }
     }
 }

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use super::jobs::{DeadLetter, Report};
 use crate::job::{State, StateDelivery, Status};
-use crate::plan::{bytes_for_people, count_of};
+use crate::plan::{bytes_for_people, count_of, is_or_are, part_of};
 
-/// Missing photos that are named.
-const MISSING_SHOWN: usize = 10;
+/// Missing or empty photos that are named.
+const NAMED: usize = 10;
 
 /// Everything about a job.
 pub fn report(report: &Report) -> String {
@@ -73,15 +73,26 @@ pub fn report(report: &Report) -> String {
     }
     if state.missing_count > 0 {
         line("missing", count_of(state.missing_count, "photo"));
-        for photo in state.missing.iter().take(MISSING_SHOWN) {
+        for photo in state.missing.iter().take(NAMED) {
             line("", format!("{}: {}", photo.name, photo.reason));
         }
-        if state.missing_count > MISSING_SHOWN {
-            line(
-                "",
-                format!("and {} more", state.missing_count - MISSING_SHOWN),
-            );
+        if state.missing_count > NAMED {
+            line("", format!("and {} more", state.missing_count - NAMED));
         }
+    }
+    if state.empty_count > 0 {
+        let photos = count_of(state.empty_count, "photo");
+        line("empty", format!("{photos} of 0 bytes"));
+        for name in state.empty.iter().take(NAMED) {
+            line("", name.to_string());
+        }
+        if state.empty_count > NAMED {
+            line("", format!("and {} more", state.empty_count - NAMED));
+        }
+    }
+    if state.ignored > 0 {
+        let files = count_of(state.ignored, "file");
+        line("ignored", format!("{files} in folders"));
     }
     if let Some(delivery) = &state.delivery {
         line("told", told(delivery));
@@ -159,9 +170,8 @@ pub fn progress(state: &State) -> Option<String> {
     let progress = &state.progress;
     match state.status {
         Status::Probing => Some(format!(
-            "looked at {} of {}",
-            progress.photos_probed,
-            count_of(state.photos, "photo")
+            "probed {}",
+            part_of(to_usize(progress.photos_probed), state.photos, "photo")
         )),
         Status::Done => {
             let photos = state.archives.iter().map(|archive| archive.photos).sum();
@@ -173,14 +183,21 @@ pub fn progress(state: &State) -> Option<String> {
             ))
         }
         _ if progress.bytes_total > 0 => Some(format!(
-            "{} of {} photos, {} of {}",
-            progress.photos_done,
-            progress.photos_total,
+            "{}, {} of {}",
+            part_of(
+                to_usize(progress.photos_done),
+                to_usize(progress.photos_total),
+                "photo"
+            ),
             bytes_for_people(progress.bytes_done),
             bytes_for_people(progress.bytes_total)
         )),
         _ => None,
     }
+}
+
+fn to_usize(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 fn sent(state: &State) -> &'static str {
@@ -222,7 +239,11 @@ pub fn outcome(state: &State) -> String {
         (status, None) => format!("`{job}` is {status}"),
     };
     if state.status == Status::Done && state.missing_count > 0 {
-        let _ = write!(text, "\n{} missing", count_of(state.missing_count, "photo"));
+        let (photos, are) = (
+            count_of(state.missing_count, "photo"),
+            is_or_are(state.missing_count),
+        );
+        let _ = write!(text, "\n{photos} {are} missing");
     }
     text
 }
@@ -312,6 +333,8 @@ mod tests {
             })
             .collect();
         done.note_missing(&missing);
+        done.ignored = 1;
+        done.note_empty(&[EntryName::sanitize("IMG_99.jpg").unwrap()]);
         let mut cancelled = queued();
         cancelled.sent = true;
         cancelled.end(Status::Cancelled, "cancelled", at(9));

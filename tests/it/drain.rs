@@ -165,6 +165,29 @@ async fn what_fails_is_tried_again_and_given_up_at_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_attempt_makes_the_archive_without_what_is_unreachable() {
+    let world = World::new();
+    world.break_photo("/1.jpg");
+    let job = world.submit(&event("event", 3)).await.job;
+    let started = tokio::time::Instant::now();
+    let drained = world.drain("c1").await.unwrap();
+    assert!(started.elapsed() >= 45 * SECOND, "{:?}", started.elapsed());
+    assert_eq!((drained.done, drained.put_aside), (1, 2));
+    let state = world.state(&job).await;
+    assert_eq!(
+        (state.status, state.failures, state.attempt_count),
+        (Status::Done, 2, 3)
+    );
+    assert_eq!(state.archives[0].photos, 2);
+    assert_eq!((state.missing_count, state.error), (1, None));
+    assert_eq!(
+        state.missing[0].reason.to_string(),
+        "it couldn't be downloaded: it is out of order"
+    );
+    assert_eq!(world.dead_letters().await, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_interrupted_job_goes_back_at_once_and_another_container_finishes_it() {
     let world = World::new();
     world.set_gate(Gate::Closed);

@@ -194,7 +194,7 @@ async fn a_download_far_slower_than_the_others_is_replaced() {
     let (report, sink) = run(manifest_of(&urls)).await;
     assert_eq!(report.unwrap().resumed, 1);
     assert!(members(&sink.archive("event.zip").unwrap())[0].1 == noise(SHORT, 0));
-    // At a kilobyte a second it would have taken half an hour.
+    // At two kilobytes a second it would have taken a quarter of an hour.
     assert!(started.elapsed() < Duration::from_mins(1));
 }
 
@@ -323,7 +323,10 @@ async fn a_long_photo_is_checked_though_its_size_is_given() {
         .header("x-goog-hash", format!("crc32c={}", crc32c(&noise(LONG, 2))));
     origin.add("/photo.jpg", photo);
     let error = fails(json!({"url": origin.url("/photo.jpg"), "size": LONG})).await;
-    assert!(matches!(error, EngineError::Fetch { .. }), "{error:?}");
+    assert!(
+        matches!(error, EngineError::Unreachable { .. }),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -395,8 +398,10 @@ async fn a_spool_that_is_too_small_is_a_clear_error() {
     (photo.chunked, photo.ranges) = (true, false);
     origin.add("/photo.jpg", photo);
     let mut options = options();
-    options.spool_limit = SHORT - 1;
-    let manifest = manifest_of(&[json!(origin.url("/photo.jpg"))]);
+    // Room for each of them, but not for both.
+    options.spool_limit = 2 * SHORT - 1;
+    let photo = json!({"url": origin.url("/photo.jpg"), "name": "photo.jpg"});
+    let manifest = manifest_of(&[photo.clone(), photo]);
     let (report, _) = run_with(manifest.clone(), &options, &http_options()).await;
     insta::assert_snapshot!(report.unwrap_err());
     options.spool_dir = "/nowhere".into();
@@ -484,12 +489,12 @@ async fn photos_that_cannot_be_had_are_left_out_and_named() {
         let mut photo = Photo::new("x").always(Fault::Status(status, vec![]));
         photo.head_status = status;
         origin.add("/bad.jpg", photo);
+        let before = origin.gets("/bad.jpg").len();
         let found = is_missing(&origin, json!(origin.url("/bad.jpg?token=secret"))).await;
         assert_eq!(found, reason);
-        assert!(
-            origin.gets("/bad.jpg").len() <= 6,
-            "a photo that cannot be had is not asked for again"
-        );
+        // Refusals may mean "slower", and get a second look.
+        let looks = if reason.may_be_a_limit() { 2 } else { 1 };
+        assert_eq!(origin.gets("/bad.jpg").len() - before, looks, "{status}");
     }
 }
 
@@ -590,7 +595,13 @@ async fn addresses_that_are_not_public_are_never_connected_to() {
         let (report, _) = run_with(manifest_of(&[json!(url)]), &options(), &http).await;
         match report.unwrap_err() {
             EngineError::Missing { missing, .. } => {
-                assert_eq!(missing[0].reason, MissingReason::AddressRefused, "{host}");
+                // Numbers are written as addresses by whoever reads the URL.
+                let shown = match host {
+                    "2130706433" | "0x7f.1" => "127.0.0.1",
+                    host => host,
+                };
+                let host = Some(shown.to_owned());
+                assert_eq!(missing[0].reason, MissingReason::AddressRefused { host });
             }
             other => panic!("{host}: {other}"),
         }
@@ -601,15 +612,23 @@ async fn addresses_that_are_not_public_are_never_connected_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn redirects_obey_the_same_rules() {
     let origin = Origin::start().await;
+    let refused = |host: &str| MissingReason::RedirectRefused {
+        host: Some(host.to_owned()),
+    };
     for (to, reason) in [
         // Metadata stays refused even where private addresses are allowed.
         (
             "http://169.254.169.254/latest/",
-            MissingReason::AddressRefused,
+            MissingReason::AddressRefused {
+                host: Some("169.254.169.254".to_owned()),
+            },
         ),
-        ("http://localhost:1/", MissingReason::RedirectRefused),
-        ("ftp://127.0.0.1/", MissingReason::RedirectRefused),
-        ("http://u:p@127.0.0.1/", MissingReason::RedirectRefused),
+        (
+            "http://localhost:1/private?token=secret",
+            refused("localhost"),
+        ),
+        ("ftp://127.0.0.1/", refused("127.0.0.1")),
+        ("http://u:p@127.0.0.1/", refused("127.0.0.1")),
     ] {
         let to = vec![("location", to.to_owned())];
         let mut photo = Photo::new("").always(Fault::Status(302, to));
@@ -642,7 +661,7 @@ async fn origins_that_cannot_be_reached_are_an_error() {
     assert!(error.contains("no-such-host.invalid"), "{error}");
     // With the size given, the first request is the download.
     let error = fails(json!({"url": "http://127.0.0.1:1/a.jpg", "size": 5})).await;
-    assert!(matches!(error, EngineError::Fetch { attempts: 4, .. }));
+    assert!(matches!(error, EngineError::Unreachable { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -676,7 +695,7 @@ async fn downloads_that_never_end_well_are_an_error() {
         origin.add("/photo.jpg", photo);
         let error = fails(json!(origin.url("/photo.jpg"))).await;
         assert!(
-            matches!(error, EngineError::Fetch { .. }),
+            matches!(error, EngineError::Unreachable { .. }),
             "{case}: {error:?}"
         );
     }
@@ -704,7 +723,7 @@ async fn a_failure_in_a_later_archive_removes_the_earlier_ones() {
     let cut = Photo::new(noise(1_000_000, 2)).always(Fault::CutAfter(1000));
     origin.add("/b.jpg", cut);
     let (report, sink) = run(manifest(&json!({
-        "event_id": "event", "max_archive_bytes": 1_100_000,
+        "event_id": "event", "max_archive_bytes": 1_100_000, "on_missing": "fail",
         "photos": [origin.url("/a.jpg"), origin.url("/b.jpg")],
     })))
     .await;

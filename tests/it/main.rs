@@ -8,6 +8,7 @@
 //! - `drain`: what containers do with the job queue, whatever happens to them
 //! - `engine`: the bytes of archives, whatever the concurrency, order and budget
 //! - `faults`: a misbehaving origin, and every kind of bad input
+//! - `names`: names, addresses, folders and times as people and servers have them
 //! - `private`: photos in private buckets, over fake-gcs-server, MinIO and R2's rules
 //! - `queue`: one conformance suite for every queue
 //! - `secret`: keys in Secrets Manager: read at the start, changed while a program runs, wrong
@@ -15,6 +16,8 @@
 //! - `service`: the programs over MinIO, LocalStack and moto: output, errors, signals
 //! - `store`: archives into buckets: the same bytes everywhere, failures, wrong settings
 //! - `wire`: letters and webhooks as they arrive
+//! - `unreachable`: photos that cannot be reached or are refused: left out, asked for again, or the end
+//! - `wild_http`: servers as they are in the wild, and proxies
 //! - `submit`: handing jobs in: what is sent, what is not, and what failures leave behind
 
 mod accepted;
@@ -25,6 +28,7 @@ mod dependency_direction;
 mod drain;
 mod engine;
 mod faults;
+mod names;
 mod private;
 mod queue;
 mod secret;
@@ -33,4 +37,6 @@ mod sink;
 mod store;
 mod submit;
 mod support;
+mod unreachable;
+mod wild_http;
 mod wire;

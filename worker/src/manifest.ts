@@ -9,12 +9,18 @@ import type { Photo, SubmitOptions } from "./types.js";
 const MAX_BYTES = 33554432;
 const MAX_PHOTOS = 100000;
 const MAX_RECIPIENTS = 50;
+const MAX_GLOBS = 100;
 export const MAX_EXPIRES_IN = 604800;
 /** Problems that are spelled out. */
 const SHOWN = 20;
 /** The common case of an address, told without reading it as a whole. */
-const PLAIN = /^https:\/\/[a-z\d][a-z\d.-]*(:\d+)?[/?]/i;
+const PLAIN = /^https:\/\/[a-z\d][a-z\d.-]*(:\d+)?[/?][!-~]*$/i;
 const STORED = /^(gs|s3):\/\/(?!\.+\/)[\w.-]{1,222}\//i;
+/** What spreadsheets and broken exports leave in addresses: control characters, and another address. */
+const CONTROL = /[\0-\x1f\x7f-\x9f]/;
+const ANOTHER = /^[^a-z\d]*[a-z\d][a-z\d+.-]*:\/\//i;
+/** IANA names; only the processor knows them all. */
+const ZONE = /^[a-z][\w+-]*(\/[\w+-]+)*$/i;
 const EVENT = /^(?!\.)[\w.-]{1,128}$/;
 const EMAIL = /^[^\s@<>,]+@[^\s@<>,]+$/;
 const TIME = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)$/i;
@@ -25,9 +31,9 @@ const MD5 = /^[A-Za-z\d+/]{21}[AQgw]==$/;
 const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86400, w: 604800 };
 
 /** Fields, by what they are of. */
-const PHOTO = ["url", "name", "size", "modified", "crc32c", "md5"];
+const PHOTO = ["url", "name", "size", "modified", "crc32c", "md5", "include", "exclude"];
 const NOTIFY = ["email", "locale", "tell_about_failure", "webhook"];
-const OPTIONS = ["version", "title", "archive_name", "on_missing", "max_archive_bytes", "notify", "expires_in", "force"];
+const OPTIONS = ["version", "title", "archive_name", "on_missing", "max_archive_bytes", "time_zone", "notify", "expires_in", "force"];
 const encoder = new TextEncoder();
 
 /** Who wants to be told; its JSON has the fields in this order, as in Rust, since it is hashed. */
@@ -68,6 +74,8 @@ export const bytes = (text: string): Uint8Array => encoder.encode(text);
 
 interface NormalPhoto {
   crc32c?: string | undefined;
+  exclude?: string[] | undefined;
+  include?: string[] | undefined;
   md5?: string | undefined;
   modified?: string | undefined;
   name?: string | undefined;
@@ -90,7 +98,7 @@ function plain(photo: Photo): NormalPhoto | undefined {
     +is(crc32c, CRC32C) -
     +is(md5, MD5) -
     +is(modified, TIME);
-  return left ? undefined : ({ crc32c, md5, modified, name, size, url } as NormalPhoto);
+  return left || !url ? undefined : ({ crc32c, md5, modified, name, size, url } as NormalPhoto);
 }
 
 const is = (value: unknown, pattern: RegExp) => typeof value == "string" && pattern.test(value);
@@ -161,13 +169,26 @@ export async function read(eventId: string, photos: readonly Photo[], options: S
     const found = bare ? { url: photo } : fields(at, photo as object, PHOTO);
     // `null` is no text, either.
     const url = text(at, "url", found.url ?? null, undefined, "give the photo's address");
+    // All that is in a folder of a private bucket.
+    const folder = url !== undefined && /^\s*(gs|s3):.*\/\s*$/is.test(url);
+    folders ||= folder;
     if (url !== undefined && !PLAIN.test(url)) {
-      address(at("url"), url.trim());
-      // All that is in a folder of a private bucket.
-      folders ||= /^\s*(gs|s3):.*\/\s*$/is.test(url);
+      const it = url.trim();
+      if (CONTROL.test(it) || it.split(/\s+/).slice(1).some((word) => ANOTHER.test(word)))
+        wrong(at("url"), "has a control character or another address in it; give each address on its own");
+      else address(at("url"), it);
     }
+    const globs = (name: string): string[] | undefined => {
+      const list = check<string[]>(at, name, found[name], Array.isArray, "give an array of globs");
+      if (list && !folder) wrong(at(name), "is for folders, such as gs://bucket/folder/; leave it out");
+      else if (list && list.length > MAX_GLOBS) wrong(at(name), `has ${list.length} globs; give at most ${MAX_GLOBS}`);
+      else list?.forEach((it, index) => text(at, `${name}[${index}]`, it ?? null, /^[^/]/s, "give a glob relative to the folder"));
+      return list;
+    };
     return {
       crc32c: text(at, "crc32c", found.crc32c, CRC32C, "give 4 bytes in base64"),
+      exclude: globs("exclude"),
+      include: globs("include"),
       md5: text(at, "md5", found.md5, MD5, "give 16 bytes in base64"),
       modified: text(at, "modified", found.modified, TIME, "give a time such as 2026-06-20T15:04:05Z"),
       name: text(at, "name", found.name),
@@ -190,6 +211,7 @@ export async function read(eventId: string, photos: readonly Photo[], options: S
   const archive_name = text(top, "archive_name", given.archive_name) ?? `${eventId}.zip`;
   const on_missing = text(top, "on_missing", given.on_missing, /^(skip|fail)$/, "give skip or fail") ?? "skip";
   const max_archive_bytes = whole(top, "max_archive_bytes", given.max_archive_bytes, 1);
+  const time_zone = text(top, "time_zone", given.time_zone, ZONE, "give a name such as Europe/Berlin");
   let expires = MAX_EXPIRES_IN;
   const lifetime = text(top, "expires_in", given.expires_in);
   if (lifetime !== undefined) {
@@ -232,6 +254,7 @@ export async function read(eventId: string, photos: readonly Photo[], options: S
     max_archive_bytes,
     on_missing,
     photos: list,
+    time_zone,
     version: 1,
   });
   // How half a character is written; or somebody's name has a backslash in it.

@@ -53,6 +53,10 @@ export type Photo =
       modified?: string | null;
       crc32c?: string | null;
       md5?: string | null;
+      /** Of a folder: only what these globs match, such as `*.jpg`. */
+      include?: string[] | null;
+      /** Of a folder: nothing that these globs match. */
+      exclude?: string[] | null;
     };
 
 /** How the event is to be packed, and whom to tell. `snake_case` works as well. */
@@ -61,6 +65,8 @@ export interface SubmitOptions {
   archiveName?: string | null;
   onMissing?: "skip" | "fail" | null;
   maxArchiveBytes?: number | null;
+  /** Zone of the times in the archive, such as `Europe/Berlin`; UTC unless it is given. */
+  timeZone?: string | null;
   notify?: Notify | null;
   /** Such as `12h`; at most `7d`. */
   expiresIn?: string | null;
@@ -127,6 +133,11 @@ export interface State {
   archives: Archive[];
   missing_count: number;
   missing: { photo: number; name: string; reason: unknown }[];
+  /** Files in folders that are left out: junk, and what is not selected. Absent where there are none. */
+  ignored?: number;
+  /** Photos in the archives that have no bytes; absent where there are none. */
+  empty_count?: number;
+  empty?: string[];
   error: { message: string; exit_code: number } | null;
   redone: number;
   told_from: number;

@@ -168,8 +168,8 @@ describe("what else can come of a job", () => {
       await page.goto(url);
       const buttons = await page.getByRole("link", { name: /^Download/ }).allTextContents();
       assert.deepEqual(buttons, archives.map((it) => `Download ${it.name}${it.photos.toLocaleString("en")} photos, ${[4, 8, 12][archives.indexOf(it)]}${it.bytes < 1e10 ? ".0" : ""} GB`));
-      await page.getByText("101 photos could not be had").click();
-      assert.equal(await page.getByRole("listitem").textContent(), HOSTILE);
+      await page.getByText("101 photos couldn't be included").click();
+      assert.equal(await page.getByRole("listitem").textContent(), `${HOSTILE}It is no longer where it was stored.`);
       await page.getByText("and 100 more").waitFor();
       assert.equal(await page.locator("img").count(), 0);
       await look(page, `${screen.name}-5-volumes`);

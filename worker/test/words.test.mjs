@@ -1,7 +1,7 @@
 // Numbers as the example says them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { secondsLeft, sizeOf, timeLeft } from "../example/src/words.ts";
+import { secondsLeft, sizeOf, timeLeft, whyMissing } from "../example/src/words.ts";
 
 test("lengths have two digits where they are small, and no unit has a thousand", () => {
   for (const [bytes, words] of [
@@ -21,6 +21,14 @@ test("lengths have two digits where they are small, and no unit has a thousand",
     [5e15, "5000 TB"],
   ])
     assert.equal(sizeOf(bytes), words, bytes);
+});
+
+test("every reason why a photo is missing has words, and so have those of newer containers", () => {
+  assert.equal(whyMissing("not_found"), "It is no longer where it was stored.");
+  assert.equal(whyMissing({ unreachable: { what: "the server answered 503" } }), "We tried several times, but couldn't download it.");
+  assert.equal(whyMissing({ address_refused: { host: null } }), whyMissing("address_refused"));
+  for (const reason of ["eaten_by_a_dog", { lost: { planet: "Mars" } }, "toString", null, undefined, 7, []])
+    assert.equal(whyMissing(reason), "We couldn't include it.", JSON.stringify(reason));
 });
 
 test("a time left is told at the pace so far, and not where nobody works on it", () => {

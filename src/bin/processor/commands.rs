@@ -13,7 +13,7 @@ use wedding_photo_processor::demo;
 use wedding_photo_processor::engine::{self, EngineError, Progress, Report};
 use wedding_photo_processor::exit_code::ExitCode;
 use wedding_photo_processor::manifest::{Defaults, Manifest};
-use wedding_photo_processor::plan::Plan;
+use wedding_photo_processor::plan::{Plan, count_of};
 use wedding_photo_processor::s3::StoreErrorKind;
 use wedding_photo_processor::settings::{Loaded, LogFormat, Settings};
 use wedding_photo_processor::sink::discard::DiscardSink;
@@ -49,6 +49,13 @@ async fn run_manifest(args: &RunArgs, context: &Context) -> Result<ExitCode, Fai
     let settings = &context.loaded.settings;
     let destination = Destination::parse(&args.output, context).await?;
     let manifest = read_manifest(&args.manifest, context).await?;
+    let destination = match destination {
+        // The key is what the caller calls it, unless the manifest does.
+        Destination::S3(sink) if manifest.archive_name.is_none() => {
+            Destination::S3(sink.named_by_key())
+        }
+        destination => destination,
+    };
     let report = make_archives(manifest, &destination, settings, context).await?;
     show(&report, args.json, settings.log.format)?;
     Ok(ExitCode::Done)
@@ -249,7 +256,8 @@ fn verification_text(verification: &Verification) -> String {
     for archive in &verification.archives {
         let findings = &archive.findings;
         let verdict = if findings.problems.is_empty() {
-            format!("ok, {} entries, {} bytes", findings.entries, findings.bytes)
+            let entries = count_of(findings.entries, "entry");
+            format!("ok, {entries}, {} bytes", findings.bytes)
         } else {
             "damaged".to_owned()
         };
@@ -262,15 +270,15 @@ fn verification_text(verification: &Verification) -> String {
         );
     }
     if let Some(completeness) = &verification.completeness {
-        let present = completeness.present;
+        let present = count_of(completeness.present, "entry");
         let noted = completeness.noted_missing.len();
         lines.push(match (completeness.problems.len(), noted) {
-            (0, 0) => format!("complete: {present} entries as asked for"),
+            (0, 0) => format!("complete: {present} as asked for"),
             (0, _) => format!(
-                "complete but for what it says is missing: {present} entries as asked for, \
+                "complete but for what it says is missing: {present} as asked for, \
                  {noted} missing"
             ),
-            _ => format!("not complete: {present} entries as asked for"),
+            _ => format!("not complete: {present} as asked for"),
         });
         lines.extend(
             completeness

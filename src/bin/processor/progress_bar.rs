@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
 use wedding_photo_processor::engine::{Phase, Progress};
+use wedding_photo_processor::plan::count_of;
 
 /// How often it is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -55,8 +56,8 @@ fn draw(bar: &ProgressBar, progress: &Progress) {
     let photos = progress.photos_total.get();
     match progress.phase() {
         Phase::Probing => {
-            bar.set_style(style("{msg} {wide_bar} {pos}/{len} photos"));
-            bar.set_message("looking at photos");
+            bar.set_style(style("{msg} {wide_bar} {pos}/{len}"));
+            bar.set_message("probing photos");
             bar.set_length(photos);
             bar.set_position(progress.probed.get());
         }
@@ -65,7 +66,9 @@ fn draw(bar: &ProgressBar, progress: &Progress) {
                 "{wide_bar} {decimal_bytes}/{decimal_total_bytes}  {msg}  \
                  {decimal_bytes_per_sec}  {eta} left",
             ));
-            bar.set_message(format!("{}/{photos} photos", progress.photos_done.get()));
+            let count = usize::try_from(photos).unwrap_or(usize::MAX);
+            let photos = count_of(count, "photo");
+            bar.set_message(format!("{}/{photos}", progress.photos_done.get()));
             bar.set_length(progress.bytes_total.get());
             // What has arrived and not what is stored: parts are stored whole, and with slow
             // downloads many become whole only at the end.

@@ -28,8 +28,8 @@ ready-missing = { $count ->
    *[other] { $count } photos are missing
 }
 ready-missing-why = { $count ->
-    [one] All others are there. This one could not be included:
-   *[other] All others are there. These could not be included:
+    [one] All others are there. This one couldn't be included:
+   *[other] All others are there. These couldn't be included:
 }
 ready-missing-more = { $count ->
     [one] and one more. MISSING.txt, at the end of the last archive, names them all.
@@ -72,5 +72,9 @@ reason-refused = The place where it is stored would not hand it out.
 reason-place-not-allowed = Its link leads to a place that we do not fetch from.
 reason-circle = Its link leads in a circle.
 reason-too-long = It is too large for an archive ({ $size }).
+reason-unreachable = We tried several times, but couldn't download it.
+reason-unreadable = It is stored in a form that we can't open.
+reason-not-a-photo = Its link leads to a web page instead of a photo.
 reason-wrong-size = It is longer or shorter than it should be, and may be damaged.
 reason-wrong-file = It is not the file that it should be, and may be damaged.
+reason-other = We couldn't include it.

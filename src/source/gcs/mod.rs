@@ -11,6 +11,7 @@ use std::fmt;
 
 use http::{Method, Response};
 use hyper::body::Incoming;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use url::Url;
 
@@ -26,8 +27,14 @@ pub const ENDPOINT: &str = "https://storage.googleapis.com";
 /// Objects of one page of a listing; as many as the API gives.
 const PAGE_OBJECTS: &str = "1000";
 /// What of an object a listing has to tell.
-const FIELDS: &str =
-    "nextPageToken,items(name,size,generation,md5Hash,crc32c,updated,contentEncoding)";
+const FIELDS: &str = "nextPageToken,items(name,size,generation,md5Hash,crc32c,updated,\
+    contentEncoding,contentType)";
+/// All but the characters that are never encoded (RFC 3986, 2.3).
+const NOT_IN_SEGMENTS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 /// The longest page that is read, in bytes: a thousand objects with names of a thousand bytes.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -100,13 +107,17 @@ impl GcsSource {
     /// The address of an object, or of its bucket's list of objects.
     fn address(&self, url: &StoredUrl, query: &[(&str, &str)], ask: Ask) -> WebUrl {
         let mut address = self.endpoint.clone();
-        if let Ok(mut path) = address.path_segments_mut() {
-            path.pop_if_empty();
-            path.extend(["storage", "v1", "b", url.bucket(), "o"]);
-            if !matches!(ask, Ask::List) {
-                path.push(url.key());
+        // By hand: `path_segments_mut` drops tabs and line ends, which names may have.
+        let base = address.path().trim_end_matches('/');
+        let bucket = utf8_percent_encode(url.bucket(), NOT_IN_SEGMENTS);
+        let objects = format!("{base}/storage/v1/b/{bucket}/o");
+        address.set_path(&match ask {
+            Ask::List => objects,
+            Ask::Describe | Ask::Read => {
+                let key = utf8_percent_encode(url.key(), NOT_IN_SEGMENTS);
+                format!("{objects}/{key}")
             }
-        }
+        });
         if !query.is_empty() {
             address.query_pairs_mut().extend_pairs(query);
         }
@@ -209,6 +220,7 @@ impl PhotoSource for GcsSource {
 mod tests {
     use super::*;
     use crate::manifest::PhotoUrl;
+    use crate::source::http::ProxyOptions;
 
     #[tokio::test]
     async fn names_are_encoded_as_one_segment() {
@@ -218,6 +230,7 @@ mod tests {
             max_redirects: 0,
             connect_timeout: std::time::Duration::from_secs(1),
             response_timeout: std::time::Duration::from_secs(1),
+            proxies: ProxyOptions::default(),
         };
         let options = GcsOptions {
             endpoint: "http://127.0.0.1:4443/".to_owned(),
@@ -235,6 +248,16 @@ mod tests {
         assert_eq!(
             address("gs://photos/e/7/ä 1%20#?.jpg", Ask::Read),
             "http://127.0.0.1:4443/storage/v1/b/photos/o/e%2F7%2F%C3%A4%201%2520%23%3F.jpg?alt=media"
+        );
+        let PhotoUrl::Stored(folder) =
+            PhotoUrl::parse("gs://photos/e/", &SourceRules::anything()).unwrap()
+        else {
+            panic!("no folder")
+        };
+        let listed = folder.sibling("e/tab\there\n\u{1}.jpg");
+        assert_eq!(
+            source.address(&listed, &[], Ask::Describe).expose().path(),
+            "/storage/v1/b/photos/o/e%2Ftab%09here%0A%01.jpg"
         );
         assert_eq!(
             address("gs://photos/e/7/", Ask::List),

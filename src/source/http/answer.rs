@@ -1,17 +1,17 @@
 //! What a server says about a photo in the head of its answer.
 
 use std::ops::Range;
-use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::{
-    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName,
-    LAST_MODIFIED, RETRY_AFTER,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, DATE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING,
 };
-use jiff::Timestamp;
+use http::{HeaderMap, HeaderValue};
+use jiff::{SignedDuration, Timestamp};
 
-use crate::manifest::Hashes;
-use crate::source::Validators;
+use super::date;
+use crate::manifest::{Described, Hashes};
+use crate::source::{Encoding, Validators, media_type, named_by, text_of};
 
 const GOOG_GENERATION: HeaderName = HeaderName::from_static("x-goog-generation");
 const GOOG_HASH: HeaderName = HeaderName::from_static("x-goog-hash");
@@ -29,8 +29,10 @@ pub(super) struct Answer {
     pub(super) hashes: Hashes,
     /// `Last-Modified`.
     pub(super) modified: Option<Timestamp>,
-    /// `Content-Encoding`, unless it is `identity`.
-    pub(super) encoding: Option<String>,
+    /// `Content-Encoding`.
+    pub(super) encoding: Encoding,
+    /// `Content-Type` and `Content-Disposition`.
+    pub(super) described: Described,
     /// `Accept-Ranges: none`.
     pub(super) no_ranges: bool,
 }
@@ -53,11 +55,18 @@ impl Answer {
                 hashes.read_pair(pair);
             }
         }
-        let encoding = text(&CONTENT_ENCODING)
-            .map(|encoding| encoding.trim().to_ascii_lowercase())
-            .filter(|encoding| !encoding.is_empty() && encoding != "identity");
+        let encodings: Vec<&str> = headers
+            .get_all(CONTENT_ENCODING)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let dispositions = headers.get_all(CONTENT_DISPOSITION);
         Self {
-            length: text(&CONTENT_LENGTH).and_then(|length| length.trim().parse().ok()),
+            // Beside `Transfer-Encoding` it says nothing (RFC 9112, 6.3).
+            length: text(&CONTENT_LENGTH)
+                .filter(|_| !headers.contains_key(TRANSFER_ENCODING))
+                .and_then(|length| length.trim().parse().ok()),
             range: text(&CONTENT_RANGE).and_then(content_range),
             validators: Validators {
                 generation: text(&GOOG_GENERATION).map(str::to_owned),
@@ -65,10 +74,22 @@ impl Answer {
                 last_modified: text(&LAST_MODIFIED).map(str::to_owned),
             },
             hashes,
-            modified: text(&LAST_MODIFIED).and_then(http_date),
-            encoding,
+            modified: text(&LAST_MODIFIED).and_then(date::parse),
+            encoding: Encoding::read(&encodings.join(",")),
+            described: Described {
+                content_type: content_type.and_then(|value| media_type(&text_of(value))),
+                file_name: named_by(dispositions.iter().map(HeaderValue::as_bytes)),
+            },
             no_ranges: text(&ACCEPT_RANGES).is_some_and(|unit| unit.eq_ignore_ascii_case("none")),
         }
+    }
+}
+
+impl Answer {
+    /// The length of the photo, where the range of this answer is all of it.
+    pub(super) fn whole(&self) -> Option<u64> {
+        let given = self.range.as_ref()?;
+        given.total.filter(|total| given.range == (0..*total))
     }
 }
 
@@ -89,23 +110,10 @@ fn content_range(text: &str) -> Option<ContentRange> {
     })
 }
 
-/// `Sat, 20 Jun 2026 15:04:05 GMT` (RFC 9110, 5.6.7).
-fn http_date(text: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::DateTimeParser::new()
-        .parse_timestamp(text)
-        .ok()
-}
-
-/// `Retry-After` in seconds. Dates are left aside: they need a clock that agrees with ours.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds))
+/// `Retry-After`, a date by the answer's own `Date`. Negative where the time has passed.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<SignedDuration> {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok();
+    date::wait(text(RETRY_AFTER)?, text(DATE).and_then(date::parse))
 }
 
 #[cfg(test)]
@@ -188,21 +196,48 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_those_of_http() {
-        let modified = |text: &'static str| read(&[("last-modified", text)]).modified;
-        assert_eq!(
-            modified("Sat, 20 Jun 2026 15:04:05 GMT"),
-            Some("2026-06-20T15:04:05Z".parse().unwrap())
+    fn encodings_of_several_lines_are_one_list() {
+        let mut map = HeaderMap::new();
+        map.append(CONTENT_ENCODING, HeaderValue::from_static("aws-chunked"));
+        map.append(CONTENT_ENCODING, HeaderValue::from_static("GZIP"));
+        let encoding = Answer::read(&map).encoding;
+        assert_eq!(encoding, Encoding::read("aws-chunked,GZIP"));
+        assert!(!encoding.is_identity());
+        assert!(
+            read(&[("content-encoding", "identity")])
+                .encoding
+                .is_identity()
         );
-        assert_eq!(modified("yesterday"), None);
+        assert!(read(&[]).encoding.is_identity());
     }
 
     #[test]
-    fn identity_is_no_encoding() {
-        assert_eq!(read(&[("content-encoding", "identity")]).encoding, None);
+    fn a_photo_is_described_by_type_and_file_name() {
+        let answer = read(&[
+            ("content-type", "Image/JPEG; charset=binary"),
+            ("content-disposition", "attachment; filename=\"IMG_1.jpg\""),
+        ]);
         assert_eq!(
-            read(&[("content-encoding", "GZIP")]).encoding,
-            Some("gzip".to_owned())
+            answer.described,
+            Described {
+                content_type: Some("image/jpeg".to_owned()),
+                file_name: Some("IMG_1.jpg".to_owned()),
+            }
         );
+        assert_eq!(
+            read(&[("content-type", "")]).described,
+            Described::default()
+        );
+    }
+
+    #[test]
+    fn a_date_to_retry_after_is_by_the_servers_clock() {
+        let headers = [
+            (DATE, "Sat, 20 Jun 2026 15:04:05 GMT"),
+            (RETRY_AFTER, "Sat, 20 Jun 2026 15:04:09 GMT"),
+        ];
+        let map = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        let map: HeaderMap = map.into_iter().collect();
+        assert_eq!(retry_after(&map), Some(SignedDuration::from_secs(4)));
     }
 }

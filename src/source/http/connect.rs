@@ -2,27 +2,29 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::guard::{self, AddressRefused};
+use super::proxy::{Proxies, ProxyOptions};
+use super::reach::{Cause, Unreachable, literal, reach};
 use crate::tls::{self, TlsError};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// How much is read from a socket at once. rustls on its own reads a record of 16 KiB at a time,
+/// Bytes that are read from a socket at once. rustls on its own reads a record of 16 KiB at a time,
 /// and every read makes the kernel acknowledge: `docs/performance.md`.
 const READ_AHEAD_BYTES: usize = 128 * 1024;
 
@@ -34,17 +36,23 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
+    /// Connects without a proxy.
     pub(crate) fn new(allow_private: bool, timeout: Duration) -> Result<Self, TlsError> {
-        let mut http = HttpConnector::new_with_resolver(GuardedResolver { allow_private });
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_keepalive(Some(Duration::from_secs(30)));
+        Self::with_proxies(allow_private, timeout, &ProxyOptions::default())
+    }
+
+    /// Connects through the proxies that the options name.
+    pub(super) fn with_proxies(
+        allow_private: bool,
+        timeout: Duration,
+        proxies: &ProxyOptions,
+    ) -> Result<Self, TlsError> {
         let inner = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client_config()?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(GuardedConnector {
-                inner: http,
+                proxies: Proxies::new(proxies),
                 allow_private,
             });
         Ok(Self { inner, timeout })
@@ -61,21 +69,24 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
+        let host = uri.host().unwrap_or_default().to_owned();
         let connecting = self.inner.call(uri);
         let timeout = self.timeout;
         Box::pin(async move {
             tokio::time::timeout(timeout, connecting)
                 .await
-                .map_err(|_| format!("no connection within {} s", timeout.as_secs_f32()))?
+                .map_err(|_| Unreachable {
+                    host,
+                    cause: Cause::TooSlow(timeout),
+                })?
         })
     }
 }
 
-/// Checks addresses that are written out in the URL, which are not resolved; the resolver checks
-/// the others. Together every address that is connected to.
+/// Makes the connection below TLS: to the host itself, or through a proxy.
 #[derive(Clone, Debug)]
 struct GuardedConnector {
-    inner: HttpConnector<GuardedResolver>,
+    proxies: Proxies,
     allow_private: bool,
 }
 
@@ -84,32 +95,62 @@ impl Service<Uri> for GuardedConnector {
     type Error = BoxError;
     type Future = BoxFuture<Result<Self::Response, BoxError>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let host = uri.host().unwrap_or_default();
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = literal.parse::<IpAddr>()
-            && !guard::allowed(address, self.allow_private)
-        {
-            return Box::pin(std::future::ready(Err(AddressRefused.into())));
-        }
-        let connecting = self.inner.call(uri);
+        let proxy = self.proxies.of(&uri);
+        let allow_private = self.allow_private;
         Box::pin(async move {
-            let stream = connecting.await?.into_inner();
-            Ok(TokioIo::new(ReadAhead(BufReader::with_capacity(
-                READ_AHEAD_BYTES,
-                stream,
-            ))))
+            let host = uri.host().unwrap_or_default();
+            let encrypted = uri.scheme() != Some(&http::uri::Scheme::HTTP);
+            let port = uri.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
+            let Some(proxy) = proxy else {
+                let stream = reach(host, port, allow_private).await?;
+                return Ok(TokioIo::new(ReadAhead::new(stream, false)));
+            };
+            // Names are the proxy's to resolve; only an address that is written out can be checked.
+            if literal(host).is_some_and(|address| !guard::allowed(address, allow_private)) {
+                let host = host.to_owned();
+                return Err(AddressRefused { host }.into());
+            }
+            let mut stream = ReadAhead::new(proxy.reach().await?, !encrypted);
+            if encrypted {
+                proxy.tunnel(&mut stream.stream, host, port).await?;
+            }
+            Ok(TokioIo::new(stream))
         })
+    }
+}
+
+/// A mark on a connection, set once it has served an answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Used(Arc<AtomicBool>);
+
+impl Used {
+    /// Notes that it has served one now; returns whether it had before.
+    pub(super) fn note(&self) -> bool {
+        self.0.swap(true, Ordering::Relaxed)
     }
 }
 
 /// A connection that is read in larger steps than TLS records.
 #[derive(Debug)]
-pub(crate) struct ReadAhead(BufReader<TcpStream>);
+pub(crate) struct ReadAhead {
+    stream: BufReader<TcpStream>,
+    /// It ends at a proxy, which is told whole addresses.
+    proxied: bool,
+}
+
+impl ReadAhead {
+    fn new(stream: TcpStream, proxied: bool) -> Self {
+        Self {
+            stream: BufReader::with_capacity(READ_AHEAD_BYTES, stream),
+            proxied,
+        }
+    }
+}
 
 impl AsyncRead for ReadAhead {
     fn poll_read(
@@ -117,7 +158,7 @@ impl AsyncRead for ReadAhead {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -127,15 +168,15 @@ impl AsyncWrite for ReadAhead {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -143,49 +184,17 @@ impl AsyncWrite for ReadAhead {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 }
 
 impl Connection for ReadAhead {
     fn connected(&self) -> Connected {
-        self.0.get_ref().connected()
-    }
-}
-
-/// The system's resolver, less the addresses that must not be connected to.
-#[derive(Clone, Debug)]
-struct GuardedResolver {
-    allow_private: bool,
-}
-
-impl Service<Name> for GuardedResolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = BoxError;
-    type Future = BoxFuture<Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let allow_private = self.allow_private;
-        Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let some = !found.is_empty();
-            let allowed: Vec<SocketAddr> = found
-                .into_iter()
-                .filter(|address| guard::allowed(address.ip(), allow_private))
-                .collect();
-            if allowed.is_empty() && some {
-                return Err(AddressRefused.into());
-            }
-            Ok(allowed.into_iter())
-        })
+        let connected = self.stream.get_ref().connected();
+        connected.proxy(self.proxied).extra(Used::default())
     }
 }

@@ -9,10 +9,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An address that must not be connected to.
+/// A host whose address must not be connected to.
 #[derive(Debug, thiserror::Error)]
 #[error("the address is not on the public internet")]
-pub struct AddressRefused;
+pub struct AddressRefused {
+    /// The host, as the address names it.
+    pub host: String,
+}
 
 /// Whether `address` may be connected to. `allow_private` admits loopback and private networks;
 /// link-local and metadata addresses stay refused whatever is set.

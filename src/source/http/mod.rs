@@ -3,13 +3,17 @@
 //!
 //! [`HttpSource`] speaks HTTP/1.1 over many connections (one TCP flow per HTTP/2 connection
 //! would be the bottleneck). [`guard`] refuses addresses that are not public, on the address
-//! that is connected to; [`answer`] reads what servers say about a photo; redirects are followed
-//! here, under the same rules as the first address.
+//! that is connected to; [`answer`] reads what servers say about a photo, and [`failure`] what they
+//! don't; redirects are followed here, under the same rules as the first address.
 
 mod answer;
 mod connect;
+mod date;
+mod failure;
 pub mod guard;
 mod probe;
+mod proxy;
+mod reach;
 
 use std::fmt;
 use std::time::Duration;
@@ -25,10 +29,12 @@ use tokio::time::timeout;
 
 use self::answer::Answer;
 pub(crate) use self::connect::Connector;
+use self::connect::Used;
+pub(super) use self::failure::refusal;
 pub use self::guard::AddressRefused;
-use super::{
-    Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Transient, Validators, Want,
-};
+use self::proxy::Proxies;
+pub use self::proxy::ProxyOptions;
+use super::{Opened, Page, PhotoBody, PhotoSource, Probe, SourceError, Validators, Want, text_of};
 use crate::manifest::{Photo, PhotoUrl, SourceRules, WebUrl};
 use crate::plan::MissingReason;
 use crate::tls::TlsError;
@@ -39,8 +45,8 @@ pub(super) const MAX_READ_BUFFER_BYTES: usize = 64 * 1024;
 /// How long an idle connection is kept for the next photo. Shorter than the 60 s and more that
 /// servers wait, so that we close first.
 const POOL_IDLE: Duration = Duration::from_secs(30);
-/// The longest `Retry-After` that is obeyed as it is.
-const MAX_RETRY_AFTER: Duration = Duration::from_mins(2);
+/// The most header lines of an answer that are read.
+const MAX_HEADERS: usize = 256;
 /// How long the words of a refusal may take.
 pub(super) const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -57,12 +63,18 @@ pub struct HttpOptions {
     pub connect_timeout: Duration,
     /// How long a server may take to begin its answer.
     pub response_timeout: Duration,
+    /// Proxies to go through.
+    pub proxies: ProxyOptions,
 }
 
 /// Photos by HTTP.
 #[derive(Clone)]
 pub struct HttpSource {
     client: Client<Connector, Empty<Bytes>>,
+    /// Makes a new connection for each request.
+    fresh: Client<Connector, Empty<Bytes>>,
+    /// Why no request can be made: a proxy that is none.
+    proxies: Result<Proxies, String>,
     options: HttpOptions,
 }
 
@@ -81,13 +93,29 @@ impl HttpSource {
     /// # Errors
     /// If that file cannot be read.
     pub fn new(options: HttpOptions) -> Result<Self, TlsError> {
-        let connector = Connector::new(options.allow_private, options.connect_timeout)?;
-        let client = Client::builder(TokioExecutor::new())
+        let proxies = &options.proxies;
+        let usable = proxies.check().map(|()| Proxies::new(proxies));
+        let connector =
+            Connector::with_proxies(options.allow_private, options.connect_timeout, proxies)?;
+        // Everything that browsers and curl take from servers is taken.
+        let mut client = Client::builder(TokioExecutor::new());
+        client
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .http1_max_buf_size(MAX_READ_BUFFER_BYTES)
-            .build(connector);
-        Ok(Self { client, options })
+            .http1_max_headers(MAX_HEADERS)
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true);
+        Ok(Self {
+            fresh: client
+                .clone()
+                .pool_max_idle_per_host(0)
+                .build(connector.clone()),
+            client: client.build(connector),
+            proxies: usable,
+            options,
+        })
     }
 
     /// One request, redirects followed. A token goes to the first address only.
@@ -98,17 +126,33 @@ impl HttpSource {
         want: &Want,
         mut token: Option<&HeaderValue>,
     ) -> Result<Response<Incoming>, SourceError> {
+        let proxies = self.proxies.as_ref();
+        let proxies = proxies.map_err(|error| SourceError::Settings(error.clone()))?;
         let mut url = url.clone();
         for _ in 0..=self.options.max_redirects {
-            let request = build(&method, &url, want, token.take())?;
-            let sent = self.client.request(request);
+            let mut request = build(&method, &url, want, token.take())?;
+            let host = request.uri().host().unwrap_or_default().to_owned();
+            let proxy = proxies.of(request.uri());
+            let authorization = proxy
+                .as_ref()
+                .and_then(|proxy| proxy.authorization(request.uri()));
+            if let Some(authorization) = authorization {
+                let headers = request.headers_mut();
+                headers.insert(header::PROXY_AUTHORIZATION, authorization);
+            }
+            let sent = self.send(request);
             let response = tokio::time::timeout(self.options.response_timeout, sent)
                 .await
                 .map_err(|_| {
                     let seconds = self.options.response_timeout.as_secs_f32();
-                    SourceError::transient(format!("no answer within {seconds} s"))
+                    SourceError::transient(format!("`{host}` gave no answer within {seconds} s"))
                 })?
-                .map_err(|error| failed(&error))?;
+                .map_err(|error| failure::no_answer(&error, &host))?;
+            if let Some(proxy) = proxy
+                && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            {
+                return Err(failure::refused_by_proxy(&proxy.wants_credentials()));
+            }
             let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
             match response.headers().get(header::LOCATION) {
                 Some(location) if redirects => url = self.redirected(&url, location)?,
@@ -116,6 +160,35 @@ impl HttpSource {
             }
         }
         Err(SourceError::Missing(MissingReason::TooManyRedirects))
+    }
+
+    /// Sends a request; once more on a new connection, where one that had been idle was of no use. Servers
+    /// and balancers end idle connections whenever they like, just when the next request is on its way.
+    async fn send(
+        &self,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+        let again = request.clone();
+        let stale = match self.client.request(request).await {
+            Ok(response) => {
+                let used = response.extensions().get::<Used>().is_some_and(Used::note);
+                if !used || response.status() != StatusCode::REQUEST_TIMEOUT {
+                    return Ok(response);
+                }
+                None
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = stale {
+            let mut extras = http::Extensions::new();
+            if let Some(info) = error.connect_info() {
+                info.get_extras(&mut extras);
+            }
+            if !extras.get::<Used>().is_some_and(Used::note) {
+                return Err(error);
+            }
+        }
+        self.fresh.request(again).await
     }
 
     /// Reads an answer that is JSON, of at most so many bytes.
@@ -132,11 +205,15 @@ impl HttpSource {
             .map_err(|_| SourceError::transient("the answer is not what it should be"))
     }
 
+    /// The address that a `Location` leads to. Servers send it in raw UTF-8, too, which has no place
+    /// in a header and is followed by everybody.
     fn redirected(&self, url: &WebUrl, to: &HeaderValue) -> Result<WebUrl, SourceError> {
-        to.to_str()
-            .ok()
-            .and_then(|location| url.join(location, &self.options.hosts).ok())
-            .ok_or(SourceError::Missing(MissingReason::RedirectRefused))
+        let location = text_of(to.as_bytes());
+        url.join(&location, &self.options.hosts).map_err(|_| {
+            let target = url.expose().join(&location).ok();
+            let host = target.and_then(|target| target.host_str().map(str::to_owned));
+            SourceError::Missing(MissingReason::RedirectRefused { host })
+        })
     }
 }
 
@@ -147,14 +224,13 @@ fn build(
     token: Option<&HeaderValue>,
 ) -> Result<Request<Empty<Bytes>>, SourceError> {
     let uri: Uri = url
-        .expose()
-        .as_str()
+        .request_uri()
         .parse()
         .map_err(|_| SourceError::Missing(MissingReason::Refused { status: 400 }))?;
     // Without `identity`, Google decompresses on the way and drops length, range and hash
     // (https://cloud.google.com/storage/docs/transcoding).
     let encoding = match want {
-        Want::MaybeGzip => "gzip",
+        Want::MaybePacked => "gzip",
         Want::Whole | Want::Range(_) => "identity",
     };
     let mut request = Request::builder()
@@ -177,47 +253,11 @@ fn build(
 
 const USER_AGENT: &str = concat!("wedding-photo-processor/", env!("CARGO_PKG_VERSION"));
 
-/// A request that got no answer. A refused address is the photo's own fault; the rest may pass.
-fn failed(error: &hyper_util::client::legacy::Error) -> SourceError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut last = String::new();
-    while let Some(error) = cause {
-        if error.is::<guard::AddressRefused>() {
-            return SourceError::Missing(MissingReason::AddressRefused);
-        }
-        last = error.to_string();
-        cause = error.source();
-    }
-    let what = if error.is_connect() {
-        "could not connect"
-    } else {
-        "the connection was lost"
-    };
-    SourceError::transient(format!("{what}: {last}"))
-}
-
-/// What a status that is not a success means.
-pub(super) fn refusal(response: &Response<Incoming>) -> SourceError {
-    let status = response.status();
-    match status.as_u16() {
-        404 | 410 => SourceError::Missing(MissingReason::NotFound),
-        401 | 403 => SourceError::Missing(MissingReason::Forbidden),
-        402 => SourceError::Missing(MissingReason::PaymentRequired),
-        408 | 425 | 429 | 500.. => SourceError::Transient(Transient {
-            what: format!("the server answered {status}"),
-            retry_after: answer::retry_after(response.headers())
-                .map(|wait| wait.min(MAX_RETRY_AFTER)),
-            throttled: matches!(status.as_u16(), 429 | 503),
-        }),
-        status => SourceError::Missing(MissingReason::Refused { status }),
-    }
-}
-
 impl PhotoSource for HttpSource {
     type Body = HttpBody;
 
     async fn probe(&self, photo: &Photo, thorough: bool) -> Result<Probe, SourceError> {
-        probe::probe(self, web(photo)?, thorough).await
+        probe::probe(self, photo, web(photo)?, thorough).await
     }
 
     /// The web has no folders.
@@ -254,17 +294,15 @@ pub(super) fn opened(
     want: &Want,
 ) -> Result<Opened<HttpBody>, SourceError> {
     let answer = Answer::read(response.headers());
-    let gzip = match (&answer.encoding, want) {
-        (None, _) => false,
-        (Some(encoding), Want::MaybeGzip) if encoding == "gzip" => true,
-        (Some(encoding), _) => {
-            return Err(SourceError::Changed(format!(
-                "the server compressed the answer ({encoding})"
-            )));
-        }
-    };
+    if response.status().is_success()
+        && !answer.encoding.is_identity()
+        && *want != Want::MaybePacked
+    {
+        return Err(SourceError::kept_packed(&answer.encoding));
+    }
     let (start, total) = match (response.status(), want) {
-        (StatusCode::OK, _) => (0, answer.length),
+        // A proxy that changed the headers says 203.
+        (StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION, _) => (0, answer.length),
         (StatusCode::PARTIAL_CONTENT, Want::Range(range)) => match answer.range {
             Some(given) if given.range == *range => (range.start, given.total),
             _ => {
@@ -273,24 +311,27 @@ pub(super) fn opened(
                 ));
             }
         },
+        (StatusCode::PARTIAL_CONTENT, _) => match answer.whole() {
+            Some(total) => (0, Some(total)),
+            None => return Err(failure::no_photo(&response, &answer)),
+        },
         (StatusCode::RANGE_NOT_SATISFIABLE, Want::Range(_)) => {
             return Err(SourceError::Changed(
                 "the photo has become shorter".to_owned(),
             ));
         }
         (status, _) if status.is_success() => {
-            return Err(SourceError::transient(format!(
-                "the server answered {status} to a download"
-            )));
+            return Err(failure::no_photo(&response, &answer));
         }
         _ => return Err(refusal(&response)),
     };
     Ok(Opened {
         start,
-        total: total.filter(|_| !gzip),
+        total: total.filter(|_| answer.encoding.is_identity()),
         validators: answer.validators,
         hashes: answer.hashes,
-        gzip,
+        described: answer.described,
+        encoding: answer.encoding,
         body: HttpBody(response.into_body()),
     })
 }
@@ -308,11 +349,7 @@ impl PhotoBody for HttpBody {
                         return Ok(Some(data));
                     }
                 }
-                Err(error) => {
-                    return Err(SourceError::transient(format!(
-                        "the download broke off: {error}"
-                    )));
-                }
+                Err(error) => return Err(failure::broke_off(&error)),
             }
         }
         Ok(None)

@@ -95,6 +95,8 @@ impl Google {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", service("TEST_GCS")))
+            // Without it the type is guessed from bytes, which are noise here.
+            .header("content-type", "application/octet-stream")
             .body(Full::new(body.into()))
             .unwrap();
         let answer = self.gate.client.request(request).await.unwrap();

@@ -107,6 +107,8 @@ pub(crate) struct World {
 /// Photos in memory, which can be held back.
 pub(crate) struct Gated {
     pub(crate) photos: MemorySource,
+    /// The path of a photo that cannot be downloaded.
+    broken: Mutex<Option<&'static str>>,
     gate: watch::Sender<Gate>,
 }
 
@@ -140,6 +142,10 @@ impl PhotoSource for Gated {
         want: Want,
         version: &Validators,
     ) -> Result<Opened<MemoryBody>, SourceError> {
+        let broken = *self.broken.lock().unwrap();
+        if broken.is_some_and(|path| photo.url.to_string().contains(path)) {
+            return Err(SourceError::transient("it is out of order"));
+        }
         let mut gate = self.gate.subscribe();
         let now = *gate.wait_for(|gate| *gate != Gate::Closed).await.unwrap();
         match now {
@@ -167,6 +173,7 @@ impl World {
             archives: MemorySink::default(),
             photos: Arc::new(Gated {
                 photos,
+                broken: Mutex::default(),
                 gate: watch::Sender::new(Gate::Open),
             }),
             courier: MemoryCourier::default(),
@@ -176,6 +183,11 @@ impl World {
 
     pub(crate) fn set_gate(&self, gate: Gate) {
         self.photos.gate.send_replace(gate);
+    }
+
+    /// Makes all downloads of a photo fail.
+    pub(crate) fn break_photo(&self, path: &'static str) {
+        *self.photos.broken.lock().unwrap() = Some(path);
     }
 
     pub(crate) fn submitter(&self) -> Submitter<Shaky, MemoryQueue, MemoryCompute, MemorySink> {

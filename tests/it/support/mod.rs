@@ -8,6 +8,7 @@ pub(crate) mod mail;
 pub(crate) mod metadata;
 pub(crate) mod origin;
 pub(crate) mod r2;
+pub(crate) mod raw;
 pub(crate) mod secrets;
 pub(crate) mod stores;
 
@@ -20,10 +21,10 @@ use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::sync::CancellationToken;
 use wedding_photo_processor::engine::{self, EngineError, EngineOptions, Progress, Report};
-use wedding_photo_processor::manifest::{Defaults, Manifest, SourceRules};
+use wedding_photo_processor::manifest::{Defaults, Manifest, OnMissing, SourceRules};
 use wedding_photo_processor::retry::RetryPolicy;
 use wedding_photo_processor::sink::memory::MemorySink;
-use wedding_photo_processor::source::http::{HttpOptions, HttpSource};
+use wedding_photo_processor::source::http::{HttpOptions, HttpSource, ProxyOptions};
 use zip::write::FullFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
@@ -43,6 +44,9 @@ pub(crate) fn options() -> EngineOptions {
         },
         // Long enough that a busy machine is not taken for a stall.
         stall_timeout: Duration::from_secs(2),
+        max_unreachable: 0.5,
+        on_unreachable: OnMissing::Skip,
+        refusal_patience: Duration::from_millis(500),
     }
 }
 
@@ -54,6 +58,7 @@ pub(crate) fn http_options() -> HttpOptions {
         max_redirects: 3,
         connect_timeout: Duration::from_secs(5),
         response_timeout: Duration::from_secs(5),
+        proxies: ProxyOptions::default(),
     }
 }
 

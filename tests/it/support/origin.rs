@@ -77,7 +77,7 @@ pub(crate) enum Fault {
     CutAfter(u64),
     /// Nothing more comes after so many bytes of the body, but the connection stays.
     StallAfter(u64),
-    /// The connection crawls after so many bytes of the body: a kilobyte a second.
+    /// The connection crawls after so many bytes of the body: two kilobytes a second.
     CrawlAfter(u64),
     /// The connection is closed without an answer.
     NoAnswer,
@@ -483,7 +483,7 @@ async fn write_body<S: AsyncWrite + Unpin>(
                 tokio::time::sleep(Duration::from_hours(1)).await;
             }
             Some(Fault::CrawlAfter(at)) if sent >= at => {
-                count = count.min(100);
+                count = count.min(200);
                 crawls = true;
             }
             Some(Fault::CutAfter(at) | Fault::StallAfter(at) | Fault::CrawlAfter(at)) => {

@@ -1,7 +1,7 @@
 /** The pages, as HTML. Everything that comes from outside goes through `html`, which escapes it. */
 
 import type { JobStatus } from "aws-batch-integration";
-import { INTERRUPTED, countOf, percentDone, sizeOf, timeLeft } from "./words";
+import { INTERRUPTED, countOf, percentDone, sizeOf, timeLeft, whyMissing } from "./words";
 
 /** Text that is HTML already. */
 class Html {
@@ -200,7 +200,7 @@ function downloads(job: JobStatus, token: string): Html {
   )}
 ${
     missing
-      ? html`<details><summary>${countOf(missing, "photo")} could not be had</summary><ul>${names.map((it) => html`<li>${it.name}</li>`)}</ul>${
+      ? html`<details><summary>${countOf(missing, "photo")} couldn't be included</summary><ul>${names.map((it) => html`<li>${it.name}<br><small class="soft">${whyMissing(it.reason)}</small></li>`)}</ul>${
           missing > names.length ? html`<p>and ${missing - names.length} more</p>` : ""
         }</details>`
       : ""

@@ -1,4 +1,4 @@
-/** Numbers as people say them. */
+/** Numbers, and reasons, as people say them. */
 
 import type { JobStatus } from "aws-batch-integration";
 
@@ -10,6 +10,32 @@ const ENOUGH_SHARE = 0.02;
 export const INTERRUPTED = "It was interrupted, and is being taken up again.";
 
 export const countOf = (count: number, what: string) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
+
+/** Why photos are missing, as e-mails say it (src/letter/words/en.ftl). */
+const REASONS: Record<string, string> = {
+  not_found: "It is no longer where it was stored.",
+  forbidden: "It is private, or its link has expired.",
+  access_denied: "We are not allowed to read it where it is stored.",
+  empty_folder: "There is nothing in this folder.",
+  payment_required: "The account where it is stored has been suspended.",
+  refused: "The place where it is stored would not hand it out.",
+  address_refused: "Its link leads to a place that we do not fetch from.",
+  redirect_refused: "Its link leads to a place that we do not fetch from.",
+  too_many_redirects: "Its link leads in a circle.",
+  too_large: "It is too large for an archive.",
+  unreachable: "We tried several times, but couldn't download it.",
+  unreadable_encoding: "It is stored in a form that we can't open.",
+  not_a_photo: "Its link leads to a web page instead of a photo.",
+  wrong_size: "It is longer or shorter than it should be, and may be damaged.",
+  wrong_hash: "It is not the file that it should be, and may be damaged.",
+};
+
+/** Why a photo is missing. A reason is a name, or an object with its name as the only key; newer containers have
+ * reasons that are not known here. */
+export function whyMissing(reason: unknown): string {
+  const name = typeof reason === "string" ? reason : Object.keys(Object(reason))[0];
+  return (name !== undefined && Object.hasOwn(REASONS, name) && REASONS[name]) || "We couldn't include it.";
+}
 
 /** A length as files are shown: in thousands. */
 export function sizeOf(bytes: number): string {
@@ -43,7 +69,7 @@ export function timeLeft(job: JobStatus, now: number): string {
   if (job.lost) return INTERRUPTED;
   const seconds = secondsLeft(job, now);
   if (seconds === undefined) return "Working out how long it takes…";
-  if (seconds < 10) return "Only some seconds left";
+  if (seconds < 10) return "A few seconds left";
   if (seconds < 90) return `About ${Math.ceil(seconds / 10) * 10} seconds left`;
   const minutes = Math.ceil(seconds / 60);
   return minutes < 90 ? `About ${minutes} minutes left` : `About ${Math.round(minutes / 60)} hours left`;

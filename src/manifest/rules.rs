@@ -1,0 +1,238 @@
+//! Rules about the hosts and buckets that photos may come from.
+
+use ::url::{Host, Url};
+
+use super::stored::{Scheme, StoredUrl};
+
+/// Where photos may come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceRules {
+    /// Exact names, `*.example.com` for every host below it, or `*` for any; each as
+    /// [`host_pattern`] writes it.
+    pub allowed_hosts: Vec<String>,
+    /// True if unencrypted `http` may be used.
+    pub allow_http: bool,
+    /// Private buckets: `gs://bucket` or `s3://bucket`, with a folder behind it where only that is
+    /// meant, `gs://*` for all that the credentials open, or `*` for all of both kinds.
+    pub allowed_buckets: Vec<String>,
+    /// The bucket of the jobs, at `s3://`: what others have handed in is never a photo.
+    pub job_bucket: Option<String>,
+}
+
+impl SourceRules {
+    /// Any host, encrypted or not, and any bucket; for tests and the demo.
+    pub fn anything() -> Self {
+        Self {
+            allowed_hosts: vec!["*".to_owned()],
+            allow_http: true,
+            allowed_buckets: vec!["*".to_owned()],
+            job_bucket: None,
+        }
+    }
+
+    /// Any host, but encrypted, and no bucket.
+    pub fn https() -> Self {
+        Self {
+            allowed_hosts: vec!["*".to_owned()],
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether a host, as [`url::Url`] writes it, is allowed.
+    pub(super) fn allows(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        self.allowed_hosts.iter().any(|pattern| {
+            pattern == "*"
+                || pattern.eq_ignore_ascii_case(host)
+                || pattern.strip_prefix("*.").is_some_and(|domain| {
+                    host.len() > domain.len() + 1
+                        && host.as_bytes()[host.len() - domain.len() - 1] == b'.'
+                        && host[host.len() - domain.len()..].eq_ignore_ascii_case(domain)
+                })
+        })
+    }
+
+    /// Returns whether this is, or has in it, what belongs to jobs.
+    pub(super) fn holds_jobs(&self, url: &StoredUrl) -> bool {
+        let (key, jobs) = (url.key(), "jobs/");
+        url.scheme() == Scheme::S3
+            && self.job_bucket.as_deref() == Some(url.bucket())
+            && (key.starts_with(jobs) || url.is_folder() && jobs.starts_with(key))
+    }
+
+    pub(super) fn allows_stored(&self, url: &StoredUrl) -> bool {
+        self.allowed_buckets.iter().any(|pattern| {
+            let Some((scheme, place)) = Scheme::of(pattern) else {
+                return pattern == "*";
+            };
+            let (bucket, folder) = place.split_once('/').unwrap_or((place, ""));
+            let folder = folder.trim_end_matches('/');
+            scheme == url.scheme()
+                && (bucket == "*" || bucket == url.bucket())
+                && (folder.is_empty()
+                    || url
+                        .key()
+                        .strip_prefix(folder)
+                        .is_some_and(|rest| rest.starts_with('/')))
+        })
+    }
+}
+
+/// An allowed host in the form in which addresses have it: lower case, punycode, IPv6 in brackets,
+/// no dot at the end. The error is a problem and its remedy.
+///
+/// # Errors
+/// If it is no host, or more than one.
+pub fn host_pattern(text: &str) -> Result<String, (String, String)> {
+    let text = text.trim();
+    if text == "*" {
+        return Ok(text.to_owned());
+    }
+    let (wildcard, name) = match text.strip_prefix("*.") {
+        Some(domain) => ("*.", domain),
+        None => ("", text),
+    };
+    if let Some(host) = host(name) {
+        return Ok(format!("{wildcard}{host}"));
+    }
+    let (problem, meant) = if let Some((_, rest)) = name.split_once("://") {
+        let authority = rest.split(['/', '\\', '?', '#']).next();
+        let host = authority.and_then(|text| text.rsplit('@').next());
+        ("has a scheme", host.and_then(without_port))
+    } else if let Some((authority, _)) = name.split_once(['/', '\\']) {
+        ("has a path", without_port(authority))
+    } else if let Some(host) = without_port(name) {
+        ("has a port", Some(host))
+    } else {
+        ("is not a host", None)
+    };
+    let remedy = match meant {
+        Some(host) => format!("write `{wildcard}{host}`, which allows every port"),
+        None => "write a name such as `photos.example.com`, `*.example.com` for all below it, an \
+                 address such as `[::1]`, or `*`"
+            .to_owned(),
+    };
+    Err((format!("`{}` {problem}", shown(text)), remedy))
+}
+
+/// A host, with or without a port behind it.
+fn without_port(text: &str) -> Option<String> {
+    let port = |port: &str| !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
+    let name = match text.rsplit_once(':') {
+        Some((name, digits)) if port(digits) => name,
+        _ => text,
+    };
+    host(name)
+}
+
+/// A host in its normal form; IPv6 also without brackets, which settings lose on their way.
+fn host(name: &str) -> Option<String> {
+    if name.contains('*') {
+        return None;
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let host = Host::parse(name).or_else(|_| Host::parse(&format!("[{name}]")));
+    host.ok().map(|host| host.to_string())
+}
+
+/// A setting as it may be shown: an address without its password and query.
+fn shown(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(url) if text.contains("://") => {
+            let host = url.host_str().unwrap_or_default();
+            format!("{}://{host}", url.scheme())
+        }
+        _ => text
+            .chars()
+            .take(100)
+            .flat_map(char::escape_debug)
+            .collect(),
+    }
+}
+
+/// Returns what a list allows, in words.
+pub(super) fn describe(allowed: &[String]) -> String {
+    if allowed.is_empty() {
+        "none".to_owned()
+    } else {
+        allowed.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(hosts: &[&str]) -> SourceRules {
+        SourceRules {
+            allowed_hosts: hosts
+                .iter()
+                .map(|host| host_pattern(host).unwrap())
+                .collect(),
+            ..SourceRules::default()
+        }
+    }
+
+    #[test]
+    fn hosts_are_matched_whole() {
+        let hosts = rules(&["photos.example.com", "*.storage.example"]);
+        assert!(hosts.allows("photos.example.com"));
+        assert!(hosts.allows("PHOTOS.example.com"));
+        assert!(hosts.allows("eu.storage.example"));
+        assert!(!hosts.allows("storage.example"));
+        assert!(!hosts.allows("evilstorage.example"));
+        assert!(!hosts.allows("photos.example.com.evil.example"));
+        assert!(!rules(&[]).allows("photos.example.com"));
+    }
+
+    #[test]
+    fn hosts_are_the_same_however_they_are_written() {
+        for (pattern, address, allowed) in [
+            ("localhost", "http://localhost./", true),
+            ("LocalHost.", "http://LOCALHOST/", true),
+            (" photos.example ", "https://photos.example/", true),
+            ("MÜNCHEN.example", "https://münchen.example/", true),
+            ("xn--mnchen-3ya.example", "https://münchen.example/", true),
+            ("münchen.example", "https://xn--mnchen-3ya.example/", true),
+            ("*.münchen.example", "https://fotos.münchen.example./", true),
+            ("*.example.", "https://example/", false),
+            ("[::1]", "http://[0:0::1]:8080/", true),
+            ("::1", "http://[::1]/", true),
+            ("127.0.0.1", "http://2130706433/", true),
+            ("127.0.0.1", "http://127.0.0.2/", false),
+            ("*", "https://anywhere.example./", true),
+        ] {
+            let url = Url::parse(address).unwrap();
+            let host = url.host_str().unwrap();
+            assert_eq!(
+                rules(&[pattern]).allows(host),
+                allowed,
+                "{pattern} {address}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused_with_a_remedy() {
+        let refused: Vec<String> = [
+            "localhost:8080",
+            "[::1]:8080",
+            "http://localhost",
+            "https://user:s3cret@photos.example:444/a?token=s3cret",
+            "*.example.com:443",
+            "photos.example/albums",
+            "photos*.example",
+            "*.*.example",
+            "a b",
+            "*.",
+            "",
+        ]
+        .iter()
+        .map(|text| {
+            let (problem, remedy) = host_pattern(text).unwrap_err();
+            format!("{problem}; {remedy}")
+        })
+        .collect();
+        insta::assert_snapshot!(refused.join("\n"));
+    }
+}
