@@ -27,7 +27,7 @@ pub enum EngineError {
         missing: Vec<Missing>,
         /// Photos in the manifest.
         photos: usize,
-        /// Where those are that say more about their server than about themselves.
+        /// The hosts whose photos say more about their server than about themselves.
         hosts: Vec<String>,
         /// `source.max_unreachable`, where that is what was exceeded.
         limit: Option<f64>,
@@ -42,7 +42,7 @@ pub enum EngineError {
     BudgetTooSmall {
         /// The budget in bytes.
         budget: u64,
-        /// What the archive needs, in bytes.
+        /// Bytes that the archive needs.
         needed: u64,
         /// The archive.
         archive: String,
@@ -55,11 +55,11 @@ pub enum EngineError {
     Fetch {
         /// The photo.
         photo: String,
-        /// Its address, without secrets.
+        /// The photo's address, without secrets.
         url: String,
-        /// What happened last.
+        /// The last failure.
         what: String,
-        /// How often it was tried in a row.
+        /// Attempts in a row.
         attempts: u32,
     },
     /// Photos changed every time that the run started over.
@@ -70,7 +70,7 @@ pub enum EngineError {
     KeepsChanging {
         /// One of them.
         photo: String,
-        /// What happened to it.
+        /// The photo's change.
         what: String,
     },
     /// A folder could not be listed, for reasons that may pass.
@@ -81,9 +81,9 @@ pub enum EngineError {
     Listing {
         /// The folder.
         folder: String,
-        /// What happened last.
+        /// The last failure.
         what: String,
-        /// How often it was tried.
+        /// Attempts.
         attempts: u32,
     },
     /// A source cannot be used as the settings are.
@@ -114,22 +114,22 @@ pub enum EngineError {
     SpoolIo {
         /// The folder.
         folder: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
     /// The archive could not be stored.
     #[error("the archive could not be stored")]
     Sink(#[from] SinkError),
-    /// What was stored is not what was sent.
+    /// The stored archive differs from the one that was sent.
     #[error("the archive `{archive}` was stored wrongly: {problem}")]
     Verify {
         /// The archive.
         archive: String,
-        /// What is wrong with it.
+        /// The difference.
         problem: String,
     },
-    /// Somebody asked to stop.
+    /// The run was asked to stop.
     #[error("interrupted")]
     Cancelled,
     /// A bug in this program.

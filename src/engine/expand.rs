@@ -91,7 +91,7 @@ pub(super) async fn expand<S: PhotoSource>(
     })
 }
 
-/// What is in a folder.
+/// The content of a folder.
 #[derive(Debug, Default)]
 struct Listed {
     photos: Vec<(Photo, Probed)>,

@@ -46,10 +46,10 @@ pub(super) struct FetchEnv<S> {
     pub(super) places: Vec<Option<Place>>,
     pub(super) retry: RetryPolicy,
     pub(super) stall_timeout: Duration,
-    /// How long a host that refuses photos is asked for them.
+    /// Time for which a host that refuses photos is asked for them.
     pub(super) refusal_patience: Duration,
     pub(super) hosts: Arc<Hosts>,
-    /// How many photos may be unreachable; `None` where the first one ends the run.
+    /// Photos that may be unreachable; `None` where the first one ends the run.
     pub(super) allowance: Option<Allowance>,
     pub(super) pace: Pace,
     pub(super) progress: Arc<Progress>,

@@ -34,7 +34,7 @@ pub(super) struct Hosts {
     hosts: Vec<Host>,
 }
 
-/// What a host did so far.
+/// The record of a host so far.
 #[derive(Debug, Default)]
 pub(super) struct Host {
     /// Requests that it answered with a photo.

@@ -1,11 +1,11 @@
-//! What earlier attempts taught about photos, so that a run that starts over knows better.
+//! Lessons of earlier attempts about photos, so that a run that starts over knows better.
 
 use std::collections::HashMap;
 
 use super::fetch::FailureKind;
 use crate::plan::{Fate, MissingReason};
 
-/// What earlier attempts taught about photos, by index.
+/// Lessons of earlier attempts about photos, by index.
 #[derive(Debug, Default)]
 pub(super) struct Lessons {
     /// True if every photo is probed, even those whose size the manifest gives, and thoroughly.

@@ -80,9 +80,9 @@ pub struct EngineOptions {
     /// The share of the photos that may be unreachable, or refused by 401 or 403. If more are, it is
     /// their server that is to blame, and there is no archive.
     pub max_unreachable: f64,
-    /// What to do about the first photo that is unreachable. `Fail` is for runs that are repeated.
+    /// Reaction to the first photo that is unreachable. `Fail` is for runs that are repeated.
     pub on_unreachable: OnMissing,
-    /// How long photos are asked for that a host refuses, since that may mean "slower".
+    /// Time for which photos are asked for that a host refuses, since that may mean "slower".
     pub refusal_patience: Duration,
 }
 

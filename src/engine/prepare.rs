@@ -36,7 +36,7 @@ pub(super) struct Prepared {
     pub(super) fates: Vec<Fate>,
 }
 
-/// What all steps of the preparation share.
+/// State that all steps of the preparation share.
 pub(super) struct Preparation<'a, S> {
     pub(super) source: &'a S,
     pub(super) asked: &'a Expanded,
@@ -44,13 +44,13 @@ pub(super) struct Preparation<'a, S> {
     pub(super) lessons: &'a Lessons,
     pub(super) hosts: &'a Hosts,
     pub(super) progress: &'a Progress,
-    /// How many photos may be unreachable; `None` where the first one ends the run.
+    /// Photos that may be unreachable; `None` where the first one ends the run.
     pub(super) allowance: Option<Allowance>,
-    /// Set when an origin refuses requests; cleared by whoever reacts.
+    /// Set when an origin refuses requests; cleared by the reaction.
     pub(super) throttled: AtomicBool,
 }
 
-/// What a probe found, or why the photo cannot be had.
+/// The result of a probe, or the reason why the photo is missing.
 pub(super) type Probed = Result<Probe, MissingReason>;
 
 impl<'a, S: PhotoSource> Preparation<'a, S> {

@@ -157,7 +157,7 @@ fn is_worth_a_look(refused: &VecDeque<Refused>, host: &Host) -> bool {
     host.serves() && refused.front().is_some_and(|photo| photo.looks == 0)
 }
 
-/// How fast one host is asked.
+/// The pace at which one host is asked.
 struct Pace {
     patience: Duration,
     gap: Duration,

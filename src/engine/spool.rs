@@ -64,7 +64,7 @@ pub(super) struct Spooled {
     offset: u64,
     /// Its length in bytes.
     pub(super) length: u64,
-    /// What its name can be made of.
+    /// The description that a name can be made of.
     pub(super) described: Described,
 }
 

@@ -65,10 +65,10 @@ const SCRIPTS: [&str; 17] = [
 /// Letters and digits from which on they are an id and no word.
 const ID_BYTES: usize = 20;
 
-/// How a photo would like to be called.
+/// The name that a photo would like to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Wish<'a> {
-    /// Its name, not yet safe.
+    /// The name, not yet safe.
     pub(super) name: Option<Cow<'a, str>>,
     /// The extension that it has if nothing is left of that, without the dot.
     pub(super) extension: Option<&'static str>,
@@ -76,14 +76,14 @@ pub(super) struct Wish<'a> {
     pub(super) origin: OriginFolder<'a>,
 }
 
-/// How far a server's description can change a name.
+/// The extent to which a server's description can change a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leeway {
     /// Not at all.
     None,
-    /// It may add an extension.
+    /// An extension may be added.
     Extension,
-    /// It may give another name.
+    /// Another name may be given.
     Name,
 }
 

@@ -4,7 +4,7 @@ use ::url::{Host, Url};
 
 use super::stored::{Scheme, StoredUrl};
 
-/// Where photos may come from.
+/// Rules about where photos may come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceRules {
     /// Exact names, `*.example.com` for every host below it, or `*` for any; each as

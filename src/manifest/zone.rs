@@ -15,7 +15,7 @@ pub struct Zone {
 }
 
 impl Zone {
-    /// Its name as it was given.
+    /// The name as it was given.
     pub fn name(&self) -> &str {
         &self.name
     }

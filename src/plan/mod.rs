@@ -71,7 +71,7 @@ pub struct Entry {
     /// Its modification time, where one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<Timestamp>,
-    /// What clocks showed then in the manifest's time zone, where it names one.
+    /// The time that clocks showed then in the manifest's time zone, where it names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<DateTime>,
     /// Where its local file header begins.
@@ -112,7 +112,7 @@ pub enum Fate {
         size: u64,
         /// When it was last modified.
         modified: Option<Timestamp>,
-        /// What its name can be made of.
+        /// The description that its name can be made of.
         described: Described,
     },
     /// It cannot be had.

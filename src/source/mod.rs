@@ -91,7 +91,7 @@ pub struct Probe {
     pub modified: Option<Timestamp>,
     /// The server said that it answers whole photos only.
     pub no_ranges: bool,
-    /// What a name can be made of.
+    /// The description that a name can be made of.
     pub described: Described,
 }
 
@@ -169,7 +169,7 @@ pub struct Opened<B> {
     pub validators: Validators,
     /// Checksums of the whole photo.
     pub hashes: Hashes,
-    /// What a name can be made of.
+    /// The description that a name can be made of.
     pub described: Described,
     /// The packing of the bytes; other than identity only after [`Want::MaybePacked`].
     pub encoding: Encoding,

@@ -174,7 +174,7 @@ fn total(answer: &GetObjectOutput) -> Option<u64> {
     }
 }
 
-/// Where the next page of a listing begins.
+/// The beginning of a listing's next page.
 enum Next<'a> {
     Token(&'a str),
     /// Behind this key.

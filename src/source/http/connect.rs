@@ -139,7 +139,7 @@ impl Used {
 #[derive(Debug)]
 pub(crate) struct ReadAhead {
     stream: BufReader<TcpStream>,
-    /// It ends at a proxy, which is told whole addresses.
+    /// True if it ends at a proxy, which is told whole addresses.
     proxied: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What went wrong with a request, in our words, and whether it is likely to pass.
+//! Failures of requests, in our words, and whether it is likely to pass.
 //!
 //! The words of libraries stay in the log: they are about sockets and states, and some repeat what
 //! the other side sent.

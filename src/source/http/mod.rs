@@ -73,7 +73,7 @@ pub struct HttpSource {
     client: Client<Connector, Empty<Bytes>>,
     /// Makes a new connection for each request.
     fresh: Client<Connector, Empty<Bytes>>,
-    /// Why no request can be made: a proxy that is none.
+    /// A reason why no request can be made: a proxy that is none.
     proxies: Result<Proxies, String>,
     options: HttpOptions,
 }
@@ -206,7 +206,7 @@ impl HttpSource {
     }
 
     /// The address that a `Location` leads to. Servers send it in raw UTF-8, too, which has no place
-    /// in a header and is followed by everybody.
+    /// in a header and which all clients follow.
     fn redirected(&self, url: &WebUrl, to: &HeaderValue) -> Result<WebUrl, SourceError> {
         let location = text_of(to.as_bytes());
         url.join(&location, &self.options.hosts).map_err(|_| {

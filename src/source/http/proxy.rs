@@ -103,19 +103,19 @@ pub(super) struct Proxy {
 /// A proxy that did not let a connection through.
 #[derive(Debug)]
 pub(crate) enum ProxyRefused {
-    /// It cannot be connected to.
+    /// No connection to it.
     Unreachable { proxy: String, cause: Cause },
-    /// It is at an address that no proxy is at.
+    /// An address that no proxy is at.
     Address { proxy: String },
-    /// It wants other credentials than it was given.
+    /// Other credentials wanted.
     Credentials { proxy: String },
-    /// It does not want to connect to this host, or cannot.
+    /// No connection to this host, by its own word.
     Status {
         proxy: String,
         host: String,
         status: u16,
     },
-    /// It is no proxy, or does not speak as one.
+    /// No proxy, or one that does not speak as one.
     NoProxy { proxy: String },
 }
 
