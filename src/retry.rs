@@ -1,7 +1,10 @@
 //! When to try again, and when to give up: one way for downloads and for the store.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How often and how patiently a failed request is repeated.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +19,7 @@ pub struct RetryPolicy {
 const MAX_DELAY: Duration = Duration::from_secs(20);
 /// The longest wait that a server may ask for. Who asks for more is asked again as if it had not.
 const MAX_ASKED: Duration = Duration::from_mins(5);
-/// The longest that is waited in all because a server asks for it.
+/// The longest that is waited in all because a server asks for it, for one photo.
 const PATIENCE: Duration = Duration::from_mins(15);
 /// The most that is added to a wait, so that not all come back at the same moment.
 const MAX_STAGGER: Duration = Duration::from_millis(500);
@@ -49,16 +52,53 @@ pub(crate) async fn repeat<T, E, F: Future<Output = Result<T, E>>>(
 pub(crate) struct Retry {
     policy: RetryPolicy,
     failures: u32,
-    /// What is left of the time to wait because a server asks for it.
-    patience: Duration,
+    patience: Arc<Patience>,
+}
+
+/// The time that was waited because servers asked for it, by all requests that share this. Waits at
+/// the same time count once.
+#[derive(Debug, Default)]
+pub(crate) struct Patience(Mutex<Waited>);
+
+#[derive(Debug, Default)]
+struct Waited {
+    time: Duration,
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// Takes so long out of what is left; false if there is not enough.
+    fn take(&self, asked: Duration) -> bool {
+        if asked.is_zero() || asked > MAX_ASKED {
+            return false;
+        }
+        let mut waited = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let from = waited.until.map_or(now, |until| until.max(now));
+        let until = from.max(now + asked);
+        let time = waited.time + (until - from);
+        if time > PATIENCE {
+            return false;
+        }
+        *waited = Waited {
+            time,
+            until: Some(until),
+        };
+        true
+    }
 }
 
 impl Retry {
     pub(crate) fn new(policy: RetryPolicy) -> Self {
+        Self::sharing(policy, Arc::default())
+    }
+
+    /// The attempts of one request among several that share their patience.
+    pub(crate) fn sharing(policy: RetryPolicy, patience: Arc<Patience>) -> Self {
         Self {
             policy,
             failures: 0,
-            patience: PATIENCE,
+            patience,
         }
     }
 
@@ -72,6 +112,11 @@ impl Retry {
         self.policy.attempts = self.policy.attempts.min(ATTEMPTS_OF_LASTING);
     }
 
+    /// Attempts in a row without progress before giving up.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.policy.attempts
+    }
+
     /// Failures in a row.
     pub(crate) fn failures(&self) -> u32 {
         self.failures
@@ -80,10 +125,7 @@ impl Retry {
     /// Waits until the next attempt; false when there should be none. A wait that the server asks
     /// for uses up no attempt, as long as it does not ask for too much.
     pub(crate) async fn wait(&mut self, retry_after: Option<Duration>) -> bool {
-        let obeyed =
-            retry_after.filter(|asked| !asked.is_zero() && *asked <= MAX_ASKED.min(self.patience));
-        if let Some(asked) = obeyed {
-            self.patience -= asked;
+        if let Some(asked) = retry_after.filter(|asked| self.patience.take(*asked)) {
             let stagger = (asked / 8).min(MAX_STAGGER).mul_f64(rand::random());
             tokio::time::sleep(asked + stagger).await;
             return true;
@@ -182,6 +224,29 @@ mod tests {
         assert!(retry.wait(asked).await, "an attempt of its own");
         assert!(!retry.wait(asked).await);
         assert!(start.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_of_one_photo_share_their_patience_and_wait_together() {
+        let patience = Arc::<Patience>::default();
+        let policy = retry(2).policy;
+        let asked = Some(Duration::from_mins(5));
+        // Two ranges at the same time: ten minutes of waiting within five.
+        let mut ranges = [(); 2].map(|()| Retry::sharing(policy, patience.clone()));
+        let [first, second] = &mut ranges;
+        let start = Instant::now();
+        assert_eq!(
+            tokio::join!(first.wait(asked), second.wait(asked)),
+            (true, true)
+        );
+        assert!(start.elapsed() < Duration::from_secs(302));
+        // Ten minutes are left, for whatever comes after.
+        for _ in 0..2 {
+            assert!(Retry::sharing(policy, patience.clone()).wait(asked).await);
+        }
+        let mut last = Retry::sharing(policy, patience);
+        assert!(last.wait(asked).await, "an attempt of its own");
+        assert!(!last.wait(asked).await);
     }
 
     #[tokio::test(start_paused = true)]

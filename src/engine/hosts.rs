@@ -7,12 +7,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use crate::manifest::{Manifest, PhotoUrl, Scheme};
+use crate::retry::{Patience, Retry, RetryPolicy};
 
 /// Photos in a row that were given up, after which a host counts as down.
 const DOWN_AFTER: u32 = 8;
@@ -31,7 +33,9 @@ pub(super) const ALONE: u32 = 10;
 pub(super) struct Hosts {
     /// The host of each photo.
     of_photo: Vec<u32>,
-    hosts: Vec<Host>,
+    records: Vec<Host>,
+    /// The time that each photo's host has asked to wait for it.
+    patience: Vec<Arc<Patience>>,
 }
 
 /// The record of a host so far.
@@ -50,16 +54,26 @@ pub(super) struct Host {
 impl Hosts {
     pub(super) fn of(manifest: &Manifest) -> Self {
         let mut numbers: HashMap<HostName<'_>, u32> = HashMap::new();
-        let mut hosts = Vec::new();
+        let mut records = Vec::new();
         let of_photo = (manifest.photos.iter())
             .map(|photo| {
                 *numbers.entry(host_of(&photo.url)).or_insert_with(|| {
-                    hosts.push(Host::default());
-                    u32::try_from(hosts.len() - 1).unwrap_or(u32::MAX)
+                    records.push(Host::default());
+                    u32::try_from(records.len() - 1).unwrap_or(u32::MAX)
                 })
             })
             .collect();
-        Self { of_photo, hosts }
+        let patience = (manifest.photos.iter()).map(|_| Arc::default()).collect();
+        Self {
+            of_photo,
+            records,
+            patience,
+        }
+    }
+
+    /// The attempts of one request for a photo.
+    pub(super) fn attempts(&self, photo: usize, policy: RetryPolicy) -> Retry {
+        Retry::sharing(policy, Arc::clone(&self.patience[photo]))
     }
 
     /// The number of a photo's host.
@@ -69,7 +83,7 @@ impl Hosts {
 
     /// A photo's host.
     pub(super) fn host(&self, photo: usize) -> &Host {
-        &self.hosts[self.number(photo) as usize]
+        &self.records[self.number(photo) as usize]
     }
 }
 

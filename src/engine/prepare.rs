@@ -18,7 +18,6 @@ use super::spool::{Spool, SpoolFailure};
 use super::{EngineError, EngineOptions};
 use crate::manifest::{Described, Photo};
 use crate::plan::{Fate, MAX_PHOTO_BYTES, MIN_PART_BYTES, Missing, MissingReason};
-use crate::retry::Retry;
 use crate::source::{PhotoSource, Probe, SourceError, Transient};
 
 /// Photos that are spooled at once.
@@ -144,7 +143,7 @@ impl<'a, S: PhotoSource> Preparation<'a, S> {
                     .fetch(
                         self.source,
                         photo,
-                        options.retry,
+                        self.hosts.attempts(index, options.retry),
                         options.stall_timeout,
                         self.progress,
                         refusals,
@@ -257,7 +256,7 @@ impl<'a, S: PhotoSource> Preparation<'a, S> {
     pub(super) async fn probe(&self, index: usize, thorough: bool) -> Result<Probed, EngineError> {
         let photo = &self.asked.manifest.photos[index];
         let host = self.hosts.host(index);
-        let mut retry = Retry::new(self.options.retry);
+        let mut retry = self.hosts.attempts(index, self.options.retry);
         loop {
             let thorough = thorough || retry.failures() >= THOROUGH_AFTER;
             let failure = match self.source.probe(photo, thorough).await {

@@ -32,7 +32,7 @@ use super::progress::Progress;
 use super::unpack::Unpacker;
 use crate::manifest::{Described, Hashes, Photo};
 use crate::plan::MissingReason;
-use crate::retry::{Retry, RetryPolicy};
+use crate::retry::Retry;
 use crate::source::media::Look;
 use crate::source::{Encoding, PhotoSource, SourceError, Transient, Validators, Want};
 
@@ -114,7 +114,7 @@ impl Spool {
         &self,
         source: &S,
         photo: &Photo,
-        policy: RetryPolicy,
+        retry: Retry,
         stall_timeout: Duration,
         progress: &Progress,
         mut refusals: Refusals<'_>,
@@ -126,7 +126,7 @@ impl Spool {
                 offset,
                 source,
                 photo,
-                policy,
+                retry,
                 stall_timeout,
                 progress,
                 &mut refusals,
@@ -154,12 +154,11 @@ impl Spool {
         offset: u64,
         source: &S,
         photo: &Photo,
-        policy: RetryPolicy,
+        mut retry: Retry,
         stall_timeout: Duration,
         progress: &Progress,
         refusals: &mut Refusals<'_>,
     ) -> Result<Spooled, SpoolFailure> {
-        let mut retry = Retry::new(policy);
         let mut unreadable = 0;
         let mut turn = None;
         loop {
@@ -205,7 +204,7 @@ impl Spool {
                         }
                         return Err(SpoolFailure::Fetch(FailureKind::Missing(reason)));
                     }
-                    if unreadable == 0 || unreadable >= MAX_UNREADABLE.min(policy.attempts) {
+                    if unreadable == 0 || unreadable >= MAX_UNREADABLE.min(retry.attempts()) {
                         return Err(SpoolFailure::Fetch(FailureKind::Missing(reason)));
                     }
                     Transient::new(reason.to_string())
