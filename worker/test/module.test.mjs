@@ -300,7 +300,7 @@ describe("wrong settings are named", () => {
     const port = 20_000 + Math.floor(Math.random() * 20_000);
     const url = `http://127.0.0.1:${port}`;
     start(TEST.TEST_PYTHON, ["-m", "moto.server", "-H", "127.0.0.1", "-p", String(port)], { env: { ...TEST, INITIAL_NO_AUTH_ACTION_COUNT: "0" } });
-    await until("moto runs", 30, () => fetch(`${url}/moto-api/`).then((it) => it.ok, () => false));
+    await until("moto runs", 120, () => fetch(`${url}/moto-api/`).then((it) => it.ok, () => false));
     const error = await submit({ AWS_ENDPOINT_URL: url, AWS_ENDPOINT_URL_BATCH: "", BATCH_AWS_ACCESS_KEY: "AKIANOBODY", BATCH_AWS_SECRET_KEY: "wr0ng-and-long" });
     assert.equal(error.code, "settings", error.message);
     assert.match(error.message, /does not know the key in BATCH_AWS_ACCESS_KEY/);
