@@ -62,12 +62,14 @@ pub(crate) struct Patience(Mutex<Waited>);
 
 #[derive(Debug, Default)]
 struct Waited {
+    /// All that was waited for.
     time: Duration,
+    /// The end of the last wait.
     until: Option<Instant>,
 }
 
 impl Patience {
-    /// Takes so long out of what is left; false if there is not enough.
+    /// Takes a wait out of what is left; false if there is not enough, or the wait is too long or none.
     fn take(&self, asked: Duration) -> bool {
         if asked.is_zero() || asked > MAX_ASKED {
             return false;

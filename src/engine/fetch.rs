@@ -240,7 +240,7 @@ impl<'a, S: PhotoSource> Fetch<'a, S> {
     async fn run(&mut self) -> Result<(), FailureKind> {
         let host = self.env.hosts.host(self.writer.job.photo);
         let mut refusals = Refusals::new(host, self.env.refusal_patience);
-        let mut retry = (self.env.hosts).attempts(self.writer.job.photo, self.env.retry);
+        let mut retry = (self.env.hosts).retry(self.writer.job.photo, self.env.retry);
         let mut damaged = 0;
         // How far any attempt got. Bytes that are fetched again are no progress.
         let mut reached = 0;

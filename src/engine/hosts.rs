@@ -2,8 +2,9 @@
 //!
 //! A refusal (401, 402, 403 and the like) is about the photo, or it means "slower": many servers
 //! answer so to whoever asks too often or too much at once. [`Refusals`] tells one from the other
-//! by what the same host does with other photos. And where a host has failed again and again, its
-//! other photos do not get forty seconds each.
+//! by what the same host does with other photos. Where a host has failed again and again, its
+//! other photos do not get forty seconds each. What a host asks to wait counts for each photo
+//! altogether.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -71,8 +72,8 @@ impl Hosts {
         }
     }
 
-    /// The attempts of one request for a photo.
-    pub(super) fn attempts(&self, photo: usize, policy: RetryPolicy) -> Retry {
+    /// The attempts of one request for a photo, which share what its host may ask to wait.
+    pub(super) fn retry(&self, photo: usize, policy: RetryPolicy) -> Retry {
         Retry::sharing(policy, Arc::clone(&self.patience[photo]))
     }
 
@@ -319,6 +320,26 @@ mod tests {
         assert!(!host.is_limiting());
         (0..LIMITED_AFTER).for_each(|_| host.refuse());
         assert!(host.is_limiting());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_photo_has_a_patience_of_its_own() {
+        let json =
+            br#"{"event_id": "e", "photos": ["https://a.example/1", "https://a.example/2"]}"#;
+        let rules = SourceRules::anything();
+        let manifest = Manifest::parse(json, &Defaults::default(), &rules).unwrap();
+        let hosts = Hosts::of(&manifest);
+        let policy = RetryPolicy {
+            attempts: 1,
+            delay: Duration::ZERO,
+        };
+        let asked = Some(Duration::from_mins(5));
+        // Such as a probe, a download and one of its ranges.
+        for _ in 0..3 {
+            assert!(hosts.retry(0, policy).wait(asked).await);
+        }
+        assert!(!hosts.retry(0, policy).wait(asked).await);
+        assert!(hosts.retry(1, policy).wait(asked).await);
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl<'a, S: PhotoSource> Preparation<'a, S> {
                     .fetch(
                         self.source,
                         photo,
-                        self.hosts.attempts(index, options.retry),
+                        self.hosts.retry(index, options.retry),
                         options.stall_timeout,
                         self.progress,
                         refusals,
@@ -256,7 +256,7 @@ impl<'a, S: PhotoSource> Preparation<'a, S> {
     pub(super) async fn probe(&self, index: usize, thorough: bool) -> Result<Probed, EngineError> {
         let photo = &self.asked.manifest.photos[index];
         let host = self.hosts.host(index);
-        let mut retry = self.hosts.attempts(index, self.options.retry);
+        let mut retry = self.hosts.retry(index, self.options.retry);
         loop {
             let thorough = thorough || retry.failures() >= THOROUGH_AFTER;
             let failure = match self.source.probe(photo, thorough).await {
