@@ -17,6 +17,8 @@ const SCHEMES = ["light", "dark"];
 const PAGES_AT_ONCE = 2;
 // What fingers hit: Apple's Human Interface Guidelines, and WCAG 2.5.5.
 const MIN_TOUCH = 44;
+// Only a page that hangs takes as long; others compile beside it.
+const TIMEOUT_MS = 180_000;
 // A letter is shown inside the page of a mail program, and landmarks are that page's matter.
 const NOT_FOR_LETTERS = { region: { enabled: false }, "landmark-one-main": { enabled: false } };
 const FLAGS = [
@@ -101,6 +103,7 @@ async function main() {
       for (let view = views.shift(); view; view = views.shift()) {
         const { file, screen, scheme } = view;
         const page = await browser.newPage();
+        page.setDefaultTimeout(TIMEOUT_MS);
         const findings = await look(page, path.join(folder, file), screen, scheme, shots);
         await page.close();
         for (const [check, found] of Object.entries(findings)) {
