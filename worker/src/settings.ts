@@ -1,6 +1,8 @@
 import { failed } from "./error.js";
 import type { BucketBinding, Env } from "./types.js";
 
+const CONTROL = /[\0-\x1f\x7f-\x9f]/;
+
 /** Whose signature a request carries. */
 export interface Keys {
   _id: string;
@@ -29,7 +31,11 @@ export interface Settings {
 /** Reads the settings; everything that is wrong is said at once. */
 export function read(env: Env): Settings {
   const wrong: string[] = [];
-  const text = (name: keyof Env) => String(env[name] ?? "").trim();
+  const text = (name: keyof Env) => {
+    const value = String(env[name] ?? "").trim();
+    if (CONTROL.test(value)) wrong.push(`${name} has a control character in it, such as a line break; take it out`);
+    return value;
+  };
   const need = (name: keyof Env) => text(name) || (wrong.push(`${name} is missing`), "");
   const address = (name: keyof Env, value = need(name)) => {
     try {
@@ -41,6 +47,12 @@ export function read(env: Env): Settings {
     return "";
   };
   const region = need("BATCH_AWS_REGION");
+  // As the programs say it. Cloudflare's dashboard shows the address with the bucket, where no job would be found.
+  const store = (given = address("R2_ENDPOINT")) => {
+    if (given && !/^https?:\/\/[^/?#@]+$/.test(given))
+      wrong.push("R2_ENDPOINT cannot be used; give an address such as `https://<account>.r2.cloudflarestorage.com`");
+    return given;
+  };
   const endpoint = (name: keyof Env, otherwise: string, used = text(name) ? name : "AWS_ENDPOINT_URL") =>
     address(used, text(used)) || otherwise;
   const queue = address("BATCH_SQS_QUEUE_URL");
@@ -61,7 +73,7 @@ export function read(env: Env): Settings {
     _definition: need("BATCH_JOB_DEFINITION_ARN"),
     _max: max,
     _binding: binding,
-    _place: (signs ? address("R2_ENDPOINT") : "") + `/${bucket}`,
+    _place: (signs ? store() : "") + `/${bucket}`,
     _r2: signs
       ? { _id: need("R2_ACCESS_KEY"), _secret: need("R2_SECRET_KEY"), _region: text("WPP_R2__REGION") || "auto" }
       : undefined,

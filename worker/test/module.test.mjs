@@ -267,6 +267,11 @@ describe("wrong settings are named", () => {
     ["R2_ENDPOINT", "photos.example", /R2_ENDPOINT is not an https:\/\/ address/],
     // As it is where nobody has filled it in.
     ["R2_ENDPOINT", "https://<account>.r2.cloudflarestorage.com", /R2_ENDPOINT is not an https:\/\/ address/],
+    // As Cloudflare's dashboard shows it: with the bucket, where the programs would find no job.
+    ["R2_ENDPOINT", "https://a.r2.cloudflarestorage.com/photos", /R2_ENDPOINT cannot be used; give an address such as `https:\/\/<account>/],
+    ["R2_ENDPOINT", "https://me:hunter2@a.r2.cloudflarestorage.com", /R2_ENDPOINT cannot be used(?!.*hunter2)/],
+    ["R2_SECRET_KEY", "hunt\ner2", /R2_SECRET_KEY has a control character in it(?!.*er2)/],
+    ["BATCH_AWS_ACCESS_KEY", "A\rB", /BATCH_AWS_ACCESS_KEY has a control character in it/],
     ["PUBLIC_BASE_URL", "photos.example", /PUBLIC_BASE_URL is not an/],
     ["PUBLIC_BASE_URL", "ftp://photos.example", /PUBLIC_BASE_URL is not an/],
     ["AWS_ENDPOINT_URL_BATCH", "https://", /AWS_ENDPOINT_URL_BATCH is not an/],
