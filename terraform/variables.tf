@@ -160,8 +160,8 @@ variable "allowed_hosts" {
   default     = ["firebasestorage.googleapis.com", "storage.googleapis.com"]
 
   validation {
-    condition     = alltrue([for host in var.allowed_hosts : can(regex("^(\\*|(\\*\\.)?[A-Za-z0-9.-]+)$", host))])
-    error_message = "allowed_hosts must be names of hosts, without a scheme, a port or a path."
+    condition     = alltrue([for host in var.allowed_hosts : can(regex("^(\\*|(\\*\\.)?[^*\\s,/:@?#\\[\\]]+|\\[[0-9A-Fa-f:.]+\\])$", host))])
+    error_message = "allowed_hosts must be names of hosts in any script, or addresses (those of IPv6 in brackets), without a scheme, a port or a path."
   }
 }
 
