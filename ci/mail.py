@@ -9,6 +9,9 @@ whose local part begins with a certain word:
     later…     451 4.3.0 at RCPT, twice for each address; then accepted
     slow…      kept at once, but the answer to the message takes 3 seconds
 
+And as the relays of Google and others do, it sends those away who say that they are `localhost` or an address
+(`EHLO [127.0.0.1]`), and takes addresses in ASCII alone.
+
 Webhooks: every request is kept as `<n>.webhook.json`, with whether the library of Standard Webhooks finds it
 well signed. The first segment of the path says what is answered; what comes after it is the test's own:
 
@@ -104,7 +107,15 @@ class Mail:
     def __init__(self, kept, port, times):
         self.kept, self.port, self.times = kept, port, times
 
+    async def handle_EHLO(self, _server, session, _envelope, hostname, responses):
+        if hostname.startswith("[") or "." not in hostname:
+            return ["421 4.7.0 Try again later, closing connection. (EHLO)"]
+        session.host_name = hostname
+        return responses
+
     async def handle_RCPT(self, _server, _session, envelope, address, options):
+        if not address.isascii():
+            return "553 5.6.7 The address needs SMTPUTF8, which is not supported"
         if address.startswith("rejected"):
             return "550 5.1.1 There is no such mailbox"
         if address.startswith("later") and self.times.is_early(address):
@@ -120,6 +131,7 @@ class Mail:
             "mail_from": envelope.mail_from,
             "rcpt_tos": envelope.rcpt_tos,
             "port": self.port,
+            "ehlo": session.host_name,
             "tls": server.transport.get_extra_info("ssl_object") is not None,
             "user": session.auth_data.login.decode() if session.authenticated else None,
             "at": time.time(),

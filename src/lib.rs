@@ -19,6 +19,9 @@
 //! - [`job`]: one manifest being carried out: its id, its message, its state. *Core, pure.*
 //! - [`letter`]: what those who wait are told, as e-mails. *Core, pure.*
 //! - [`clock`]: time and chance, from outside. [`retry`]: when to try again, and when to give up.
+//! - [`redact`]: no secret leaves the program, however it is spelled. `connection`: failures of connections, in
+//!   our words. [`text`]: what people hand over, without the blanks around it.
+//!   [`mail_address`]: addresses of e-mail as servers take them.
 //! - [`tls`]: the one TLS stack. [`aws`]: region, credentials and one way to call. [`s3`]: the one
 //!   client for S3-compatible stores, whose keys may be in a secret of AWS.
 //! - [`source`]: port through which photos come in: HTTP, Cloud Storage, S3, memory.
@@ -33,6 +36,7 @@
 //! - [`processor`]: what a container does: drain the queue. [`submit`]: hand jobs in, ask about them.
 //! - [`settings`], [`telemetry`], [`shutdown`], [`exit_code`]: what programs need around that.
 //! - [`demo`]: sample photos and a server for them.
+//! - `fuzz`: what hostile input is tried on, in tests and by `ci/fuzz`.
 //! - [`cli`]: what both programs share at their edge: options, printing, failures, services.
 //! - `src/bin/processor`, `src/bin/submit`: the programs; the only place that reads arguments and
 //!   signals. The environment is theirs and the settings', but for what AWS's and
@@ -77,6 +81,14 @@ pub mod retry;
 
 pub mod tls;
 
+pub(crate) mod connection;
+
+pub mod redact;
+
+pub mod text;
+
+pub mod mail_address;
+
 pub mod aws;
 
 pub mod s3;
@@ -113,7 +125,10 @@ pub mod cli;
 
 pub mod demo;
 
-/// An error with its causes, on one line: for logs and states.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
+/// An error with its causes, on one line: for logs.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -123,4 +138,9 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+/// An error with its causes, on one line, in our words: for states, e-mails, webhooks and dead letters.
+pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    redact::causes(error).join(": ")
 }

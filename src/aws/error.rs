@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{Action, Target};
+use crate::connection;
 
 /// A request that AWS did not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,43 +91,80 @@ where
         ),
         SdkError::TimeoutError(_) => (Temporary, format!("{doing} took too long at {place}")),
         SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
-            let cause = root_cause(error);
-            if cause.contains("certificate") {
-                (
-                    Settings,
-                    format!(
-                        "the certificate of {place} is not trusted ({cause}); name its authority \
-                         in the file of `SSL_CERT_FILE`"
-                    ),
-                )
-            } else {
-                (
-                    Temporary,
-                    format!(
-                        "{doing} failed, because {place} cannot be reached: {cause}; \
-                         check the address and the network"
-                    ),
-                )
-            }
+            no_connection(error, doing, place)
         }
-        _ => {
-            let cause = root_cause(error);
-            match credentials_error(error) {
-                Some(CredentialsError::CredentialsNotLoaded(_)) => {
-                    (Settings, no_credentials.to_owned())
-                }
-                Some(CredentialsError::InvalidConfiguration(_)) => {
-                    (Settings, format!("the credentials cannot be used: {cause}"))
-                }
-                Some(_) => (
-                    Temporary,
-                    format!("the credentials could not be had: {cause}"),
-                ),
-                None => (Refused, format!("{doing} failed: {cause}")),
+        _ => match credentials_error(error) {
+            Some(CredentialsError::CredentialsNotLoaded(_)) => {
+                (Settings, no_credentials.to_owned())
             }
-        }
+            Some(CredentialsError::InvalidConfiguration(_)) => (
+                Settings,
+                match our_words(error) {
+                    Some(words) => format!("the credentials cannot be used: {words}"),
+                    None => "the AWS credentials cannot be used as they are set (the log says more); check \
+                             `AWS_PROFILE` and its profile, or set `AWS_ACCESS_KEY_ID` and \
+                             `AWS_SECRET_ACCESS_KEY`"
+                        .to_owned(),
+                },
+            ),
+            Some(_) => (
+                Temporary,
+                match our_words(error) {
+                    Some(words) => format!("the credentials could not be had: {words}"),
+                    None => "the AWS credentials could not be had (the log says more); where they come from a \
+                             log-in, log in again (`aws sso login`, `aws login`)"
+                        .to_owned(),
+                },
+            ),
+            None => (
+                Refused,
+                format!("{doing} failed before it was sent (the log says more)"),
+            ),
+        },
     };
+    // What may pass is tried again, and there is nothing to mend.
+    let said = crate::chain(error);
+    if kind == Temporary {
+        tracing::debug!("{doing} failed: {said}");
+    } else {
+        tracing::warn!("{doing} failed: {said}");
+    }
     Some(TransportFailure { kind, message })
+}
+
+/// A request that did not get as far as to a service.
+fn no_connection(
+    error: &(dyn Error + 'static),
+    doing: &str,
+    place: &str,
+) -> (AwsErrorKind, String) {
+    match connection::failure(error, place) {
+        Some((connection::Kind::Certificate, what)) => (
+            AwsErrorKind::Settings,
+            format!(
+                "{what}; if that is as it should be, name its authority in the file of `SSL_CERT_FILE`"
+            ),
+        ),
+        Some((connection::Kind::Network, what)) => (
+            AwsErrorKind::Temporary,
+            format!("{doing} failed, because {what}; check the address and the network"),
+        ),
+        None => (
+            AwsErrorKind::Temporary,
+            format!(
+                "{doing} failed, because {place} cannot be reached; check the address and the network"
+            ),
+        ),
+    }
+}
+
+/// What an error of ours says that the SDK hands on: about keys in a secret, or keys that no request can
+/// carry.
+fn our_words(error: &(dyn Error + 'static)) -> Option<String> {
+    connection::causes(error)
+        .into_iter()
+        .find_map(|cause| cause.downcast_ref::<AwsError>())
+        .map(AwsError::to_string)
 }
 
 /// What an error message needs to know.
@@ -178,80 +216,51 @@ where
         (None, SdkError::ServiceError(answer)) => {
             let meta = answer.err().meta();
             let status = answer.raw().status().as_u16();
-            by_code(context, status, meta.code(), meta.message())
+            let error = by_code(context, status, meta.code(), meta.message());
+            if let Some(said) = meta.message() {
+                tracing::debug!("{error}; {service} says: {said}");
+            }
+            error
         }
-        (None, _) => AwsError::odd(format!("{doing} failed: {}", root_cause(error))),
+        (None, _) => AwsError::odd(format!("{doing} failed in an unknown way")),
     }
 }
 
 /// Codes of SQS, Batch and Secrets Manager ("Common errors" and the actions' own in their API references). They say
-/// them with and without a prefix.
+/// them with and without a prefix. Their messages are the services' and stay in the log.
 fn by_code(
     context: &Context<'_>,
     status: u16,
     code: Option<&str>,
     message: Option<&str>,
 ) -> AwsError {
-    use AwsErrorKind::{Gone, Refused, Settings, Temporary};
-    let Context {
-        target,
-        action,
-        access_key,
-        secret_key,
-    } = context;
-    let Target { service, resource } = target;
-    let doing = action.doing;
-    let name = code
-        .unwrap_or_default()
-        .rsplit(['.', '#'])
-        .next()
-        .unwrap_or_default();
-    let said = message.unwrap_or("no message");
-    let permission = match said {
-        // Secrets Manager, of a secret that is encrypted with a key of the account's own.
-        "Access to KMS is not allowed" => "kms:Decrypt",
-        _ => action.permission,
-    };
+    use AwsErrorKind::{Gone, Refused, Temporary};
+    let (service, doing) = (context.target.service, context.action.doing);
+    let code = code_of(code).unwrap_or_default();
+    let name = code.rsplit(['.', '#']).next().unwrap_or_default();
+    if let Some(told) = wrong_setting(context, code, name, message) {
+        return AwsError::settings(told);
+    }
+    let said = message.unwrap_or_default();
     let (kind, text) = match (name.trim_end_matches("Exception"), status) {
-        ("NonExistentQueue" | "QueueDoesNotExist" | "InvalidAddress", _) => (
-            Settings,
-            format!("there is no {resource}; check the address, the account and the region"),
-        ),
-        ("ResourceNotFound", _) => (
-            Settings,
-            format!("there is no {resource}; check its name, the account and the region"),
-        ),
-        (
-            "AccessDenied" | "KmsAccessDenied" | "UnauthorizedOperation" | "AuthorizationError",
-            _,
-        ) => (
-            Settings,
-            format!(
-                "the AWS credentials may not do this to the {resource} ({doing}); allow `{permission}`"
-            ),
-        ),
-        ("InvalidClientTokenId" | "UnrecognizedClient" | "InvalidAccessKeyId", _) => (
-            Settings,
-            format!("AWS does not know the key in {access_key}; check it"),
-        ),
-        ("SignatureDoesNotMatch" | "InvalidSignature", _) => (
-            Settings,
-            format!(
-                "{secret_key} is not the secret of {access_key}, or this machine's clock is wrong, or \
-                 the {resource} is in another region than `BATCH_AWS_REGION` says; check them"
-            ),
-        ),
-        ("ExpiredToken" | "RequestExpired" | "TokenRefreshRequired", _) => (
-            Settings,
-            format!("the token that belongs to {access_key} has expired; renew it"),
-        ),
         ("ReceiptHandleIsInvalid" | "MessageNotInflight", _) => {
             (Gone, format!("{doing} came too late: the message is gone"))
         }
-        // What SQS says of a message that was removed, or hidden for twelve hours in all.
+        // SQS, of a message that was received twelve hours ago: "Total VisibilityTimeout for the message is
+        // beyond the limit [43200 seconds]".
+        ("InvalidParameterValue", _) if said.contains("Total VisibilityTimeout") => (
+            Gone,
+            format!("{doing} came too late: SQS hides a message for 12 hours in all"),
+        ),
+        // Of one that was removed, or came back: "Message does not exist or is not available for visibility
+        // timeout change."
         ("InvalidParameterValue", _) if said.contains("visibility timeout") => {
-            (Gone, format!("{doing} came too late: {said}"))
+            (Gone, format!("{doing} came too late: the message is gone"))
         }
+        (name, 501) => (
+            Refused,
+            format!("{service} cannot do this: {doing} ({name}, HTTP 501)"),
+        ),
         (name, status)
             if status >= 500
                 || matches!(status, 408 | 429)
@@ -269,49 +278,122 @@ fn by_code(
                 format!("{doing} failed, because {service} is in trouble: {name} (HTTP {status})"),
             )
         }
-        // Batch says nothing more exact of names that it does not know.
-        ("Client", _) => (
-            Settings,
-            format!("{doing} was refused: {said}; check the {resource}"),
-        ),
-        (_, 403) => (
-            Settings,
-            format!(
-                "{doing} was refused by {service} (HTTP 403); check {access_key}, and that it may do \
-                 `{permission}` with the {resource}"
-            ),
-        ),
-        ("", status) => (
-            Settings,
-            format!(
-                "what answers does not speak as {service} does (HTTP {status}); check its address"
-            ),
-        ),
+        (_, 403) | ("" | "Client", _) => {
+            return AwsError::settings(refused(context, name, status, said));
+        }
         (name, _) => (
             Refused,
-            format!("{doing} was refused by {service}: {name}, {said} (HTTP {status})"),
+            format!(
+                "{doing} was refused by {service}: {name} (HTTP {status}; the log says more at `debug`)"
+            ),
         ),
     };
     AwsError::new(kind, text)
 }
 
-fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
+/// A refusal that says little: somebody has to look.
+fn refused(context: &Context<'_>, name: &str, status: u16, said: &str) -> String {
+    let Context { target, action, .. } = context;
+    let Target { service, resource } = target;
+    let doing = action.doing;
+    match (name, status) {
+        // Batch says nothing more exact of names that it does not know.
+        ("ClientException", _) => {
+            format!(
+                "{doing} was refused ({}); check the {resource}",
+                plain(said)
+            )
         }
-        cause = error.source();
+        (_, 403) => format!(
+            "{doing} was refused by {service} (HTTP 403); check {}, and that it may do `{}` with the \
+             {resource}",
+            context.access_key, action.permission
+        ),
+        _ => format!(
+            "what answers does not speak as {service} does (HTTP {status}); check its address"
+        ),
     }
-    None
 }
 
-pub(crate) fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
+/// What is wrong with a name, a key or a permission.
+fn wrong_setting(
+    context: &Context<'_>,
+    code: &str,
+    name: &str,
+    message: Option<&str>,
+) -> Option<String> {
+    let Context {
+        target,
+        action,
+        access_key,
+        secret_key,
+    } = context;
+    let resource = &target.resource;
+    let doing = action.doing;
+    Some(match name.trim_end_matches("Exception") {
+        "NonExistentQueue" | "QueueDoesNotExist" | "InvalidAddress" => {
+            format!("there is no {resource}; check the address, the account and the region")
+        }
+        "ResourceNotFound" => {
+            format!("there is no {resource}; check its name, the account and the region")
+        }
+        name if about_kms(code, name, message) => format!(
+            "the {resource} is encrypted with a key of AWS KMS that the AWS credentials may not use, or \
+             that is gone or disabled ({doing}); allow `kms:Decrypt` and `kms:GenerateDataKey` with that \
+             key, also in the key's own policy"
+        ),
+        "AccessDenied" | "UnauthorizedOperation" | "AuthorizationError" => format!(
+            "the AWS credentials may not do this to the {resource} ({doing}); allow `{}`",
+            action.permission
+        ),
+        "InvalidClientTokenId" | "UnrecognizedClient" | "InvalidAccessKeyId" => {
+            format!("AWS does not know the key in {access_key}; check it")
+        }
+        "SignatureDoesNotMatch" | "InvalidSignature" => format!(
+            "{secret_key} is not the secret of {access_key}, or this machine's clock is wrong, or \
+             the {resource} is in another region than `BATCH_AWS_REGION` says; check them"
+        ),
+        // Of the signature, that is.
+        "RequestExpired" | "RequestTimeTooSkewed" => {
+            "this machine's clock differs too much from AWS's; set it (NTP)".to_owned()
+        }
+        "ExpiredToken" | "TokenRefreshRequired" => {
+            format!("the token that belongs to {access_key} has expired; renew it")
+        }
+        _ => return None,
+    })
+}
+
+fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
+    connection::causes(error)
+        .into_iter()
+        .find_map(|cause| cause.downcast_ref())
+}
+
+/// Whether a refusal is about the key that something is encrypted with: SQS and S3 have codes for it
+/// (`KMS.AccessDeniedException`, `KmsDisabled`), and all say it in a message as well.
+pub(crate) fn about_kms(code: &str, name: &str, message: Option<&str>) -> bool {
+    let said = message.unwrap_or_default().to_ascii_lowercase();
+    let words = said.contains("kms") || said.contains("ciphertext refers to a customer master key");
+    code.to_ascii_lowercase().contains("kms") || (name == "AccessDenied" && words)
+}
+
+/// What a service says, short and without control characters: for people at a terminal.
+fn plain(said: &str) -> String {
+    let said = crate::redact::text(said);
+    let said: String = said.chars().filter(|letter| !letter.is_control()).collect();
+    said.trim_end_matches('.').chars().take(200).collect()
+}
+
+/// A code of a service, in which nothing but letters, digits and full stops can stand.
+pub(crate) fn code_of(code: Option<&str>) -> Option<&str> {
+    code.filter(|code| {
+        !code.is_empty()
+            && code.len() <= 64
+            && code
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || ".#_:-".contains(letter))
+    })
 }
 
 #[cfg(test)]
@@ -344,6 +426,44 @@ mod tests {
                 Some("AccessDeniedException"),
                 Some("Access to KMS is not allowed"),
             ),
+            (
+                true,
+                400,
+                Some("KMS.AccessDeniedException"),
+                Some(
+                    "User: arn:aws:iam::1:user/a is not authorized to perform: kms:GenerateDataKey",
+                ),
+            ),
+            (
+                true,
+                400,
+                Some("AccessDeniedException"),
+                Some(
+                    "The ciphertext refers to a customer master key that does not exist, does not exist in \
+                     this region, or you are not allowed to access.",
+                ),
+            ),
+            (true, 400, Some("KmsDisabled"), None),
+            (true, 403, Some("RequestExpired"), None),
+            (
+                true,
+                400,
+                Some("InvalidParameterValue"),
+                Some(
+                    "Value 60 for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout \
+                     for the message is beyond the limit [43200 seconds]",
+                ),
+            ),
+            (
+                true,
+                400,
+                Some("InvalidParameterValue"),
+                Some(
+                    "Value AQEB for parameter ReceiptHandle is invalid. Reason: Message does not exist or \
+                     is not available for visibility timeout change.",
+                ),
+            ),
+            (true, 501, Some("NotImplemented"), None),
             (true, 400, Some("ResourceNotFoundException"), None),
             (true, 403, Some("InvalidClientTokenId"), None),
             (

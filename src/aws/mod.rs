@@ -7,6 +7,7 @@
 pub mod error;
 pub mod host;
 pub mod http;
+mod tidy;
 
 use std::fmt;
 use std::future::Future;
@@ -24,6 +25,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 pub use error::{AwsError, AwsErrorKind};
 use error::{Context, classify};
 pub use http::HyperClient;
+pub use tidy::is_region;
 
 use crate::retry::{RetryPolicy, repeat};
 
@@ -91,7 +93,11 @@ pub(crate) async fn chain(
     if let Some(keys) = keys {
         loader = loader.credentials_provider(keys.provider());
     }
-    loader.load().await
+    let found = loader.load().await;
+    let mut config = found.to_builder();
+    config.set_credentials_provider(found.credentials_provider().map(tidy::keys));
+    config.set_region(found.region().and_then(tidy::region));
+    config.build()
 }
 
 impl Aws {

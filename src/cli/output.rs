@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::engine::Report;
+use crate::redact;
 use crate::settings::LogFormat;
 
 /// Prints data. A reader that went away is not an error.
@@ -37,21 +38,10 @@ pub fn note(text: impl Display) {
 
 /// Tells what went wrong, with every cause: people in words, machines as a log line.
 pub fn error(failure: &Failure, format: LogFormat) {
-    let mut text = format!("error: {}", failure.error);
-    let mut cause = failure.error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!("\n  because: {error}"));
-        cause = error.source();
-    }
+    let text = redact::causes(&*failure.error).join("\n  because: ");
     match format {
-        LogFormat::Text => note(text),
-        LogFormat::Json => {
-            tracing::error!(
-                exit_code = failure.code as u8,
-                "{}",
-                text.trim_start_matches("error: ")
-            );
-        }
+        LogFormat::Text => note(format_args!("error: {text}")),
+        LogFormat::Json => tracing::error!(exit_code = failure.code as u8, "{text}"),
     }
 }
 

@@ -274,7 +274,7 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
         match self.try_to_tell(&key, &due, until, cancel).await {
             Ok(record) => record,
             Err(BucketError::Conflict { .. }) => Record::waiting("somebody else is telling it"),
-            Err(error) => Record::waiting(crate::chain(&error)),
+            Err(error) => Record::waiting(crate::told(&error)),
         }
     }
 

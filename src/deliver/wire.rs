@@ -13,6 +13,7 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
@@ -21,8 +22,10 @@ use url::Url;
 use super::webhook::Signer;
 use super::{Call, Courier, Mail, Notice, Undelivered};
 use crate::clock::Clock;
+use crate::connection::{self, Cause};
 use crate::source::http::{AddressRefused, Connector};
 use crate::tls::TlsError;
+use crate::{mail_address, redact};
 
 /// How long it may take to connect to a mail server, and to hand over a letter in all.
 const SMTP_CONNECT: Duration = Duration::from_secs(10);
@@ -184,20 +187,19 @@ impl Wire {
 
 /// A receiver that could not be reached.
 fn unreachable(error: &hyper_util::client::legacy::Error) -> Undelivered {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut last = String::new();
-    while let Some(error) = cause {
-        if error.is::<AddressRefused>() {
-            return Undelivered::for_good("its address is not on the public internet");
-        }
-        if error.is::<rustls::Error>() {
-            // Its words name the host.
-            return Undelivered::for_now("no TLS connection comes about; is its certificate good?");
-        }
-        last = error.to_string();
-        cause = error.source();
+    let causes = connection::causes(error);
+    if causes.iter().any(|cause| cause.is::<AddressRefused>()) {
+        return Undelivered::for_good("its address is not on the public internet");
     }
-    Undelivered::for_now(format!("it cannot be reached: {last}"))
+    // The host itself may be a secret.
+    let unreachable = causes
+        .iter()
+        .find_map(|cause| cause.downcast_ref::<Cause>());
+    Undelivered::for_now(match unreachable {
+        Some(cause) => format!("it {cause}"),
+        None => connection::failure(error, "the receiver")
+            .map_or_else(|| "it cannot be reached".to_owned(), |(_, what)| what),
+    })
 }
 
 impl Courier for Wire {
@@ -211,27 +213,34 @@ impl Courier for Wire {
 
 impl Mailer {
     fn new(options: &MailOptions) -> Result<Self, WireError> {
-        let mailbox = |key, text: &str| {
-            text.parse::<Mailbox>().map_err(|_| WireError::Setting {
+        let mailbox = |key, text: &str| -> Result<Mailbox, WireError> {
+            let wrong = || WireError::Setting {
                 key,
                 wanted: "an address such as `Photos <photos@example.com>`",
-            })
+            };
+            let mut mailbox: Mailbox = text.parse().map_err(|_| wrong())?;
+            let address = mailbox.email.to_string();
+            mailbox.email = mail_address::parse(&address).map_err(|_| wrong())?;
+            Ok(mailbox)
         };
         let reply_to = options.reply_to.as_ref();
+        let from: Mailbox = mailbox("deliver.mail_from", &options.from)?;
         Ok(Self {
-            transport: transport(&options.smtp_url.0)?,
-            from: mailbox("deliver.mail_from", &options.from)?,
+            transport: transport(&options.smtp_url.0, from.email.domain())?,
+            from,
             reply_to: reply_to
                 .map(|address| mailbox("deliver.reply_to", address))
                 .transpose()?,
         })
     }
 
-    fn message(&self, mail: &Mail) -> Result<Message, Box<dyn std::error::Error>> {
+    fn message(&self, mail: &Mail) -> Result<Message, lettre::error::Error> {
         let domain = self.from.email.domain();
+        let to = mail_address::parse(&mail.to);
+        let to = to.map_err(|_| lettre::error::Error::MissingTo)?;
         let mut message = Message::builder()
             .from(self.from.clone())
-            .to(mail.to.parse()?)
+            .to(Mailbox::new(None, to))
             .subject(&mail.letter.subject)
             .message_id(Some(format!("<{}@{domain}>", mail.id)));
         if let Some(reply_to) = &self.reply_to {
@@ -242,13 +251,17 @@ impl Mailer {
         let message = message.raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()));
         let Mail { letter, .. } = mail;
         let body = MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone());
-        Ok(message.multipart(body)?)
+        message.multipart(body)
     }
 
     async fn send(&self, mail: &Mail) -> Result<(), Undelivered> {
-        let message = self
-            .message(mail)
-            .map_err(|error| Undelivered::for_good(format!("no e-mail can be made: {error}")))?;
+        let message = self.message(mail).map_err(|error| {
+            tracing::warn!(
+                "no e-mail can be made: {}",
+                without(&error.to_string(), &mail.to)
+            );
+            Undelivered::for_good("no e-mail can be made with this address; check it")
+        })?;
         match timeout(SMTP_ALL, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(refused(&error, &mail.to)),
@@ -289,29 +302,81 @@ fn blank(text: &str, secret: &str) -> String {
     blanked
 }
 
-/// What a mail server's answer means (RFC 5321, 4.2.1).
+/// What a mail server's answer means (RFC 5321, 4.2.1). Its own words go to the log alone.
 fn refused(error: &lettre::transport::smtp::Error, to: &str) -> Undelivered {
-    // Servers like to repeat the address, which is not to be in the state.
-    let said = without(&error.to_string(), to);
-    let code = error.status().map(u16::from);
+    // Servers like to repeat the address, which is to be nowhere.
+    let said = without(&crate::chain(error), to);
+    tracing::warn!("the mail server says: {said}");
+    let Some(code) = error.status().map(u16::from) else {
+        return if error.is_client() {
+            Undelivered::for_good("the mail server cannot take it: it lacks what the e-mail needs")
+        } else {
+            let what = connection::failure(error, "the mail server (`SMTP_URL`)");
+            Undelivered::for_now(what.map_or_else(
+                || {
+                    "no connection to the mail server (`SMTP_URL`) came about, or it broke"
+                        .to_owned()
+                },
+                |(_, what)| what,
+            ))
+        };
+    };
+    let answer = match enhanced_code(&said) {
+        Some(enhanced) => format!("{code} {enhanced}"),
+        None => code.to_string(),
+    };
     match code {
         // RFC 4954, 6.
-        Some(530 | 534 | 535 | 538) => Undelivered::for_now(format!(
-            "the mail server does not accept the user and password in `SMTP_URL`: {said}"
+        530 | 534 | 535 | 538 => Undelivered::for_now(format!(
+            "the mail server does not accept the user and password in `SMTP_URL` ({answer}; the log says more)"
         )),
-        Some(500..) => Undelivered::for_good(format!("the mail server refused it: {said}")),
-        Some(_) => Undelivered::for_now(format!("the mail server refused it for now: {said}")),
-        None if error.is_client() => Undelivered::for_good(format!("it cannot be sent: {said}")),
-        None => Undelivered::for_now(format!("the mail server cannot be used: {said}")),
+        500.. => Undelivered::for_good(format!(
+            "the mail server refused it{} ({answer}; the log says more)",
+            why_refused(&answer)
+        )),
+        _ => Undelivered::for_now(format!(
+            "the mail server refused it for now{} ({answer}; the log says more)",
+            why_refused(&answer)
+        )),
     }
 }
 
-fn transport(smtp_url: &str) -> Result<AsyncSmtpTransport<Tokio1Executor>, WireError> {
+/// What a code is about (RFC 3463, 3).
+fn why_refused(answer: &str) -> &'static str {
+    let subject = answer.split(['.', ' ']).nth(2);
+    match subject {
+        Some("1") => ", for the address is not known there or is no good",
+        Some("2") => ", for the mailbox is full or closed",
+        Some("7") => ", for its rules are against it (who may send, SPF, DKIM, spam)",
+        _ => "",
+    }
+}
+
+/// A code such as `5.7.1`, which says more than the three digits do (RFC 3463), and nothing of anybody.
+fn enhanced_code(said: &str) -> Option<&str> {
+    said.split(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .find(|word| {
+            let mut parts = word.split('.');
+            let mut number = || parts.next().filter(|part| (1..=3).contains(&part.len()));
+            matches!(number(), Some("4" | "5"))
+                && number().is_some()
+                && number().is_some()
+                && parts.next().is_none()
+        })
+}
+
+/// A connection to the mail server, to which this program says that it is of the sender's domain: relays refuse
+/// whoever says a name that is none, and a container's own is none (RFC 5321, 4.1.4).
+fn transport(
+    smtp_url: &str,
+    domain: &str,
+) -> Result<AsyncSmtpTransport<Tokio1Executor>, WireError> {
     let wrong = || WireError::Setting {
         key: "deliver.smtp_url",
         wanted: "`smtps://user:password@host` (TLS), `smtp://user:password@host` (STARTTLS), or, for a \
                  relay on a private network, `smtp://host?tls=none` (`SMTP_URL`)",
     };
+    redact::learn_password(smtp_url);
     let url = Url::parse(smtp_url).map_err(|_| wrong())?;
     let host = url.host_str().ok_or_else(wrong)?.to_owned();
     let mode = url.query_pairs().find(|(key, _)| key == "tls");
@@ -326,6 +391,7 @@ fn transport(smtp_url: &str) -> Result<AsyncSmtpTransport<Tokio1Executor>, WireE
     let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
         .port(url.port().unwrap_or(port))
         .tls(tls)
+        .hello_name(ClientId::Domain(domain.to_owned()))
         .timeout(Some(SMTP_CONNECT));
     if let Some(password) = url.password() {
         let credentials = Credentials::new(decode(url.username()), decode(password));

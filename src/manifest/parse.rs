@@ -17,6 +17,7 @@ use super::{
     MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, MAX_RECIPIENTS, Manifest, Notify, OnMissing,
     Photo, SourceRules, Violations, WebUrl, Zone, zone,
 };
+use crate::mail_address;
 
 /// What the command line knows that the manifest may leave out.
 #[derive(Debug, Clone, Default)]
@@ -341,12 +342,8 @@ fn notify(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Notify> {
         );
     }
     for (index, address) in email.iter().take(MAX_RECIPIENTS).enumerate() {
-        if address.parse::<lettre::Address>().is_err() {
-            found.add(
-                format!("notify.email[{index}]"),
-                format!("is `{}`", address.escape_debug()),
-                "give an address such as `couple@example.com`",
-            );
+        if let Err((problem, remedy)) = mail_address::parse(address) {
+            found.add(format!("notify.email[{index}]"), problem, remedy);
         }
     }
     let webhook = fields

@@ -120,7 +120,7 @@ where
             let until = Instant::now() + ROUND;
             let told = worker.deliverer().round(&state, until, cancel).await;
             // The archives are there, whether or not anyone can be told of them now.
-            let told = told.unwrap_or_else(|error| Round::failed(&chain(&error)));
+            let told = told.unwrap_or_else(|error| Round::failed(&crate::told(&error)));
             round.insert(told).clone()
         };
         let waiting = (told.delivery.waiting > 0).then_some(told.attempts.max(1));

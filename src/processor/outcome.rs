@@ -15,7 +15,6 @@ use super::metrics::JobMetrics;
 use super::work::{Next, backoff, forget, hide};
 use super::{DrainError, Ended, Finished, Worker};
 use crate::bucket::Bucket;
-use crate::chain;
 use crate::engine::{EngineError, Progress, Report, peak_memory_bytes};
 use crate::exit_code::ExitCode;
 use crate::job::{JobKey, Message, StateArchive, StateError, Status};
@@ -23,6 +22,7 @@ use crate::plan::Missing;
 use crate::queue::{Delivery, Queue};
 use crate::sink::ArchiveStore;
 use crate::source::PhotoSource;
+use crate::{chain, told};
 
 /// How long recording an outcome may take: longer than any outage that the store's own repetitions
 /// ride out.
@@ -73,7 +73,8 @@ pub(super) fn judge(outcome: Result<Report, EngineError>) -> Verdict {
         Err(error) => error,
     };
     let code = ExitCode::from(&error);
-    let message = chain(&error);
+    tracing::debug!("the attempt ended: {}", chain(&error));
+    let message = told(&error);
     match (error, code) {
         (EngineError::Cancelled, _) => Verdict::Interrupted,
         (EngineError::Missing { missing, .. }, _) => Verdict::Failed {

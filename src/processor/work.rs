@@ -16,7 +16,6 @@ use super::delivery::{tell, tell_progress};
 use super::outcome::{Attempted, Verdict, conclude, judge};
 use super::{DrainError, Ended, Finished, WorkOptions, Worker, after};
 use crate::bucket::{Bucket, BucketError, Version};
-use crate::chain;
 use crate::deliver::has_ended;
 use crate::engine::{self, EngineOptions, Progress};
 use crate::exit_code::ExitCode;
@@ -26,6 +25,7 @@ use crate::plan::count_of;
 use crate::queue::{Delivery, Queue};
 use crate::sink::ArchiveStore;
 use crate::source::PhotoSource;
+use crate::{chain, told};
 
 /// The longest time that a message is put off.
 const MAX_PUT_OFF: Duration = Duration::from_mins(15);
@@ -73,7 +73,7 @@ where
 {
     let message = match Message::from_body(&delivery.body) {
         Ok(message) => message,
-        Err(error) => return bury(worker, &delivery, &chain(&error)).await,
+        Err(error) => return bury(worker, &delivery, &told(&error)).await,
     };
     let span = tracing::info_span!("job", job.id = %message.job, event.id = message.job.event_id());
     let outcome = begin(worker, &delivery, &message, cancel)
@@ -225,7 +225,7 @@ async fn look<B: Bucket, Q, A, S>(
         worker.bucket.get(&state_key)
     ) {
         Ok(both) => both,
-        Err(error @ BucketError::Unacceptable { .. }) => return Ok(Err(chain(&error))),
+        Err(error @ BucketError::Unacceptable { .. }) => return Ok(Err(told(&error))),
         Err(error) => return Err(error.into()),
     };
     let Some(asked) = asked else {
@@ -245,7 +245,7 @@ async fn look<B: Bucket, Q, A, S>(
     let state = match State::from_json(&known.bytes) {
         Ok(state) => state,
         Err(error) => {
-            let reason = format!("`{state_key}` cannot be read: {}", chain(&error));
+            let reason = format!("`{state_key}` cannot be read: {}", told(&error));
             return Ok(Err(reason));
         }
     };

@@ -8,7 +8,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::StoreKeys;
-use crate::aws::error::{AwsError, AwsErrorKind, root_cause, transport_failure};
+use crate::aws::error::{AwsError, AwsErrorKind, about_kms, code_of, transport_failure};
 
 /// A request that a store did not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,9 +162,13 @@ where
         (None, SdkError::ServiceError(answer)) => {
             let meta = answer.err().meta();
             let status = answer.raw().status().as_u16();
-            by_code(names, bucket, doing, status, meta.code(), meta.message())
+            let error = by_code(names, bucket, doing, status, meta.code(), meta.message());
+            if let Some(said) = meta.message() {
+                tracing::debug!("{error}; the store says: {said}");
+            }
+            error
         }
-        (None, _) => StoreError::odd(format!("{doing} failed: {}", root_cause(error))),
+        (None, _) => StoreError::odd(format!("{doing} failed in an unknown way")),
     }
 }
 
@@ -191,7 +195,8 @@ fn about_the_key(message: Option<&str>) -> bool {
     message.is_some_and(|message| message.to_ascii_lowercase().contains("access key"))
 }
 
-/// Codes of S3 ("Error responses" in its API reference) and of R2 (documentation, "Error codes").
+/// Codes of S3 ("Error responses" in its API reference) and of R2 (documentation, "Error codes"). Their
+/// messages are the services' and stay in the log.
 fn by_code(
     names: &Names,
     bucket: &str,
@@ -200,61 +205,15 @@ fn by_code(
     code: Option<&str>,
     message: Option<&str>,
 ) -> StoreError {
-    use StoreErrorKind::{BareNotFound, Conflict, NotFound, Refused, Settings, Temporary};
-    let Names {
-        access_key,
-        secret_key,
-        ..
-    } = names;
+    use StoreErrorKind::{BareNotFound, Conflict, NotFound, Refused, Temporary};
     let place = names.place();
+    let code = code_of(code);
+    let about_settings = wrong_keys(names, status, code, message)
+        .or_else(|| wrong_bucket(names, bucket, doing, status, code, message));
+    if let Some(told) = about_settings {
+        return StoreError::settings(told);
+    }
     match (code, status) {
-        (Some("NoSuchBucket"), _) => StoreError::new(
-            Settings,
-            format!(
-                "there is no bucket `{bucket}` at {place}; create it, or check its name (`R2_BUCKET`, or in the address)"
-            ),
-        ),
-        (Some("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired"), _) => StoreError::new(
-            Settings,
-            format!("the token that belongs to {access_key} has expired; renew it"),
-        ),
-        (
-            Some(
-                "AuthorizationHeaderMalformed"
-                | "PermanentRedirect"
-                | "InvalidRegionName"
-                | "IllegalLocationConstraintException",
-            ),
-            _,
-        ) => StoreError::new(
-            Settings,
-            format!("the bucket `{bucket}` is in another region; set `r2.region` or `AWS_REGION`"),
-        ),
-        (Some("InvalidArgument"), _) if about_the_key(message) => StoreError::new(
-            Settings,
-            format!("what is in {access_key} is not the id of a key; check it"),
-        ),
-        (Some("InvalidAccessKeyId"), _) | (_, 401) => StoreError::new(
-            Settings,
-            format!("{place} does not know the key in {access_key}; check it"),
-        ),
-        (Some("SignatureDoesNotMatch"), _) => StoreError::new(
-            Settings,
-            format!("{secret_key} is not the secret of {access_key}; check both"),
-        ),
-        (Some("RequestTimeTooSkewed"), _) => StoreError::new(
-            Settings,
-            "this machine's clock differs too much from the store's; set it (NTP)",
-        ),
-        (Some("AccessDenied" | "AllAccessDisabled" | "AccountProblem"), _) | (None, 403) => {
-            StoreError::new(
-                Settings,
-                format!(
-                    "{access_key} may not do this to the bucket `{bucket}` ({doing}); \
-                     allow it to read and write objects there"
-                ),
-            )
-        }
         (Some("PreconditionFailed"), _) | (_, 412) => {
             StoreError::new(Conflict, format!("{doing} met another writer"))
         }
@@ -277,24 +236,168 @@ fn by_code(
                 | "ConditionalRequestConflict"
                 | "BadDigest"
                 | "IncompleteBody"
-                | "TooManyRequests",
+                | "TooManyRequests"
+                | "ClientDisconnect",
             ),
             _,
         )
-        | (_, 408 | 429 | 500..) => {
+        | (_, 408 | 429 | 500 | 502..) => {
             let code = code.unwrap_or("no reason given");
             StoreError::new(
                 Temporary,
                 format!("{doing} failed, because {place} is in trouble: {code} (HTTP {status})"),
             )
         }
+        (code, 501) => StoreError::new(
+            Refused,
+            format!(
+                "{place} cannot do this: {doing} ({}, HTTP 501); use a store that can (R2, S3, MinIO)",
+                code.unwrap_or("no reason given")
+            ),
+        ),
         (Some(code), _) => StoreError::new(
             Refused,
             format!(
-                "{doing} was refused by {place}: {code}, {} (HTTP {status})",
-                message.unwrap_or("no message")
+                "{doing} was refused by {place}: {code} (HTTP {status}; the log says more at `debug`)"
             ),
         ),
         (None, status) => StoreError::not_s3(names, status),
+    }
+}
+
+/// What is wrong with the keys, or with whoever uses them.
+fn wrong_keys(
+    names: &Names,
+    status: u16,
+    code: Option<&str>,
+    message: Option<&str>,
+) -> Option<String> {
+    let Names {
+        access_key,
+        secret_key,
+        ..
+    } = names;
+    let place = names.place();
+    Some(match (code, status) {
+        (Some("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired"), _) => {
+            format!("the token that belongs to {access_key} has expired; renew it")
+        }
+        (Some("InvalidArgument"), _) if about_the_key(message) => {
+            format!("what is in {access_key} is not the id of a key; check it")
+        }
+        (Some("InvalidAccessKeyId"), _) | (_, 401) => {
+            format!("{place} does not know the key in {access_key}; check it")
+        }
+        (Some("SignatureDoesNotMatch"), _) => {
+            format!("{secret_key} is not the secret of {access_key}; check both")
+        }
+        // R2 says the second one of a signature that is too old, though it was made just now.
+        (Some("RequestTimeTooSkewed" | "ExpiredRequest" | "RequestExpired"), _) => {
+            "this machine's clock differs too much from the store's; set it (NTP)".to_owned()
+        }
+        (Some("NotEntitled" | "NotSignedUp"), _) => format!(
+            "the account at {place} may not use the store; subscribe to it (R2: in Cloudflare's \
+             dashboard), or pay its bill"
+        ),
+        _ => return None,
+    })
+}
+
+/// What is wrong with the bucket, or with what the keys may do to it.
+fn wrong_bucket(
+    names: &Names,
+    bucket: &str,
+    doing: &str,
+    status: u16,
+    code: Option<&str>,
+    message: Option<&str>,
+) -> Option<String> {
+    let (access_key, place) = (names.access_key, names.place());
+    Some(match (code, status) {
+        (Some("NoSuchBucket"), _) => format!(
+            "there is no bucket `{bucket}` at {place}; create it, or check its name (`R2_BUCKET`, or in the \
+             address)"
+        ),
+        (Some("InvalidBucketName"), _) => format!(
+            "`{bucket}` cannot be the name of a bucket; check it (`R2_BUCKET`, or in the address)"
+        ),
+        (
+            Some(
+                "AuthorizationHeaderMalformed"
+                | "PermanentRedirect"
+                | "InvalidRegionName"
+                | "IllegalLocationConstraintException",
+            ),
+            _,
+        ) => format!("the bucket `{bucket}` is in another region; set `r2.region` or `AWS_REGION`"),
+        (Some("ObjectLockedByBucketPolicy"), _) => format!(
+            "a lock of the bucket `{bucket}` keeps its objects as they are ({doing}); take the lock \
+             (R2: bucket lock rules) away from what this program writes"
+        ),
+        (Some(code), _) if about_kms(code, code, message) => format!(
+            "the bucket `{bucket}` is encrypted with a key of AWS KMS that {access_key} may not use, or that \
+             is gone or disabled ({doing}); allow `kms:Decrypt` and `kms:GenerateDataKey` with that key"
+        ),
+        (Some("AccessDenied" | "AllAccessDisabled" | "AccountProblem"), _) | (None, 403) => {
+            format!(
+                "{access_key} may not do this to the bucket `{bucket}` ({doing}); allow it to read and write \
+             objects there"
+            )
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::Keys;
+
+    #[test]
+    fn codes_become_words_that_name_the_setting() {
+        let keys = StoreKeys::Fixed(Keys {
+            access_key: "a".to_owned(),
+            secret_key: "s".to_owned(),
+        });
+        let names = Names::of(&keys, Some("https://store.example".to_owned()));
+        let table: Vec<String> = [
+            (404, Some("NoSuchBucket")),
+            (401, Some("Unauthorized")),
+            (400, Some("ExpiredRequest")),
+            (403, Some("RequestTimeTooSkewed")),
+            (400, Some("ClientDisconnect")),
+            (400, Some("IncompleteBody")),
+            (403, Some("NotEntitled")),
+            (403, Some("ObjectLockedByBucketPolicy")),
+            (400, Some("InvalidBucketName")),
+            (501, Some("NotImplemented")),
+            (501, None),
+            (500, Some("InternalError")),
+            (503, None),
+            (400, Some("EntityTooLarge")),
+            (400, Some("<b>hunter2</b>")),
+            (418, None),
+            (403, Some("AccessDenied")),
+            (400, Some("KMS.DisabledException")),
+        ]
+        .into_iter()
+        .map(|(status, code)| {
+            let error = by_code(
+                &names,
+                "photos",
+                "storing a part",
+                status,
+                code,
+                Some("hunter2"),
+            );
+            format!("{status} {code:?}: {:?}: {error}", error.kind)
+        })
+        .collect();
+        let table = table.join("\n");
+        assert!(
+            !table.replace("<b>hunter2</b>", "").contains("hunter2"),
+            "{table}"
+        );
+        insta::assert_snapshot!(table);
     }
 }

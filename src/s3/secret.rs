@@ -17,7 +17,9 @@ use tokio::time::{Instant, timeout};
 
 use super::StoreError;
 use crate::aws::{Action, Aws, AwsError, AwsErrorKind, AwsOptions, HyperClient, Target};
+use crate::redact;
 use crate::retry::RetryPolicy;
+use crate::text::tidy;
 
 /// How patiently the secret is read again: requests to the store wait for it. They go on with the keys that
 /// are known, or are repeated themselves.
@@ -251,14 +253,18 @@ fn parse(text: Option<&str>) -> Result<Credentials, String> {
     let secret: Value = serde_json::from_str(text).map_err(|_| "is not JSON")?;
     let fields = secret.as_object().ok_or("is not a JSON object")?;
     let field = |name: &str| match fields.get(name) {
-        Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
-        Some(Value::String(_)) => Err(format!("has nothing in the field `{name}`")),
+        Some(Value::String(text)) => match tidy(text) {
+            Ok("") => Err(format!("has nothing in the field `{name}`")),
+            Ok(text) => Ok(text.to_owned()),
+            Err(problem) => Err(format!("has a field `{name}` {problem}")),
+        },
         Some(_) => Err(format!(
             "has something else than text in the field `{name}`"
         )),
         None => Err(format!("has no field `{name}`")),
     };
     let (access_key, secret_key) = (field("access_key")?, field("secret_key")?);
+    redact::learn(&secret_key);
     Ok(Credentials::new(
         access_key,
         secret_key,
@@ -282,6 +288,9 @@ mod tests {
             Some(r#"{"secret_key": "hunter2"}"#),
             Some(r#"{"access_key": "a", "secret_key": ""}"#),
             Some(r#"{"access_key": 7, "secret_key": "hunter2"}"#),
+            Some(r#"{"access_key": "a\nb", "secret_key": "hunter2"}"#),
+            Some(r#"{"access_key": "a", "secret_key": "hunter2\u0000x"}"#),
+            Some(r#"{"access_key": " \n", "secret_key": "hunter2"}"#),
         ]
         .into_iter()
         .map(|text| parse(text).unwrap_err())
@@ -294,9 +303,12 @@ mod tests {
         has no field `access_key`
         has nothing in the field `secret_key`
         has something else than text in the field `access_key`
+        has a field `access_key` with a line break in it
+        has a field `secret_key` with a control character in it
+        has nothing in the field `access_key`
         ");
         let keys = parse(Some(
-            r#"{"access_key": "a", "secret_key": "hunter2", "endpoint": "https://store.example"}"#,
+            r#"{"access_key": " a\r\n", "secret_key": "hunter2\n", "endpoint": "https://store.example"}"#,
         ))
         .unwrap();
         assert_eq!(

@@ -10,6 +10,7 @@ use figment::{Figment, Metadata, Profile, Provider, Source};
 use serde::Serialize;
 
 use super::{Settings, Size};
+use crate::redact;
 use crate::source::http::ProxyOptions;
 
 /// The file that is read from the working directory when no other is named.
@@ -60,6 +61,15 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 36] = [
     ("WPP_BATCH__JOB_DEFINITION", "batch", "job_definition"),
 ];
 
+/// The settings that are secret.
+pub const SECRETS: [&str; 5] = [
+    "r2.secret_key",
+    "aws.secret_key",
+    "gcs.credentials",
+    "deliver.smtp_url",
+    "deliver.webhook_secret",
+];
+
 /// Settings, and where each came from.
 pub struct Loaded {
     /// The values.
@@ -107,6 +117,7 @@ impl Loaded {
         }
         let mut figment = Figment::from(Serialized::defaults(Settings::default()));
         if path.is_file() {
+            check_toml(path)?;
             figment = figment.merge(Toml::file_exact(path));
         }
         let raw: Vec<&str> = RAW_ENV_NAMES
@@ -174,20 +185,44 @@ impl Loaded {
     }
 }
 
+/// Checks that a file is TOML. The parser's own words show the line that is wrong, which may hold a secret.
+fn check_toml(path: &Path) -> Result<(), SettingsError> {
+    let name = path.display();
+    let wrong =
+        |problem: String| SettingsError(vec![format!("the settings file `{name}` {problem}")]);
+    let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        wrong("is not UTF-8; save it as UTF-8 (PowerShell writes UTF-16)".to_owned())
+    })?;
+    let Err(error) = toml::from_str::<toml::Table>(&text) else {
+        return Ok(());
+    };
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    Err(wrong(format!(
+        "is not TOML (line {line}); texts stand in quotes, and each name stands once: `bucket = \"photos\"`"
+    )))
+}
+
 /// The values of [`RAW_ENV_NAMES`].
 struct RawEnv;
 
 /// How [`RawEnv`] names itself.
 const RAW_ENV: &str = "raw environment names";
 
-/// A variable that is set, and not to nothing.
+/// A variable that is set, and not to nothing. What is no UTF-8 is replaced, and refused by whoever reads it.
 fn raw_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    let value = std::env::var_os(name)?.to_string_lossy().into_owned();
+    Some(value).filter(|value| !value.trim().is_empty())
 }
 
 /// The proxies that the environment names, in capitals or, as curl reads them, in small letters.
 fn proxies() -> ProxyOptions {
-    let named = |name: &str| raw_env(name).or_else(|| raw_env(&name.to_ascii_lowercase()));
+    let named = |name: &str| {
+        let value = raw_env(name).or_else(|| raw_env(&name.to_ascii_lowercase()))?;
+        redact::learn_password(&value);
+        Some(value.trim().to_owned())
+    };
     ProxyOptions {
         https: named("HTTPS_PROXY"),
         http: named("HTTP_PROXY"),
@@ -275,8 +310,14 @@ fn describe(error: &figment::Error) -> String {
             )
         }
         kind => {
-            let problem = kind
-                .to_string()
+            // What was given instead of text may be the secret itself.
+            let said = match kind {
+                Kind::InvalidType(_, expected) if SECRETS.contains(&key.as_str()) => {
+                    format!("something that is not {expected}; put it in quotes")
+                }
+                kind => kind.to_string(),
+            };
+            let problem = said
                 .replace("``", "`")
                 .replace("expected usize", "expected a whole number")
                 .replace("expected u32", "expected a whole number");

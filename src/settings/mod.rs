@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use load::{DEFAULT_FILE, Effective, Loaded, SettingsError, env_name};
+pub use load::{DEFAULT_FILE, Effective, Loaded, SECRETS, SettingsError, env_name};
 pub use value::{Folder, GoogleCredentials, Human, MemoryBudget, Names, Secret, Size, Text};
 
 use crate::aws::{AwsOptions, Keys};
@@ -217,7 +217,7 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// `auto` (`info` as JSON, `warn` as text), `error`, `warn`, `info`, `debug`, `trace`, or a
     /// filter such as `wedding_photo_processor=debug`.
-    pub level: String,
+    pub level: Text,
 }
 
 /// How log lines look.
@@ -324,7 +324,7 @@ impl Default for LogSettings {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            level: "auto".to_owned(),
+            level: Text("auto".to_owned()),
         }
     }
 }
@@ -539,6 +539,12 @@ impl Settings {
         hosts.map(|host| host_pattern(host)).find_map(Result::err)
     }
 
+    /// Checks the values, for whoever tries hostile ones.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn check(&self) {
+        let _ = (self.wrong_host(), self.out_of_range());
+    }
+
     /// What is out of range: the setting, and what it should be.
     fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
         let Self {
@@ -556,6 +562,26 @@ impl Settings {
                 (1..=1024).contains(&self.engine.max_connections),
                 "engine.max_connections",
                 "1 to 1024",
+            ),
+            (
+                set(&self.r2.access_key, is_key_id),
+                "r2.access_key",
+                "the id of a key: letters and digits without blanks",
+            ),
+            (
+                set(&self.aws.access_key, is_key_id),
+                "aws.access_key",
+                "the id of a key: letters and digits without blanks",
+            ),
+            (
+                set(&self.aws.region, is_region),
+                "aws.region",
+                "a region such as `us-east-1`",
+            ),
+            (
+                is_region(&self.r2.region.0),
+                "r2.region",
+                "a region such as `auto` or `us-east-1`",
             ),
             (attempts(self.r2.attempts), "r2.attempts", "1 to 100"),
             (
@@ -602,7 +628,7 @@ impl Settings {
             ),
             (
                 all(&deliver.alert_to, |address| {
-                    address.parse::<lettre::Address>().is_ok()
+                    crate::mail_address::parse(address).is_ok()
                 }),
                 "deliver.alert_to",
                 "addresses such as `ops@example.com`, in a list or separated by commas",
@@ -668,6 +694,16 @@ pub struct ServiceNames {
     pub bucket: String,
     /// The queue's URL.
     pub queue_url: String,
+}
+
+/// Whether this can be the id of a key, as it stands in a request's head.
+fn is_key_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether this can be a region, as it stands in the name of a host.
+fn is_region(region: &str) -> bool {
+    crate::aws::is_region(region)
 }
 
 /// Whether this names a bucket, or many.

@@ -1,6 +1,7 @@
 //! Values as people write them: `256MiB`, `15s`, `a.example, b.example`.
 //!
-//! The environment gives numbers where text looks like one, so all of these accept both.
+//! The environment gives numbers where text looks like one, so all of these accept both. Blanks around a
+//! value do not count, and no value may hold a control character.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use bytesize::ByteSize;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::redact;
 use crate::source::gcs::Credentials;
 
 /// A number of bytes: `256MiB`, `4GB`, or plain.
@@ -29,7 +31,7 @@ impl fmt::Display for Size {
 
 impl Size {
     fn parse(text: &str) -> Result<Self, String> {
-        text.trim()
+        tidy(text)?
             .parse::<ByteSize>()
             .map(|size| Self(size.as_u64()))
             .map_err(|_| format!("`{text}` is not a size; write for example `256MiB`"))
@@ -48,7 +50,7 @@ impl fmt::Display for Human {
 
 impl Human {
     fn parse(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text.trim())
+        humantime::parse_duration(tidy(text)?)
             .map(Self)
             .map_err(|_| format!("`{text}` is not a time; write for example `15s` or `250ms`"))
     }
@@ -79,7 +81,7 @@ impl MemoryBudget {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        match text.trim() {
+        match tidy(text)? {
             "auto" => Ok(Self::Auto),
             text => Size::parse(text).map(Self::Fixed),
         }
@@ -127,9 +129,8 @@ impl fmt::Display for Folder {
 }
 
 impl Folder {
-    #[expect(clippy::unnecessary_wraps, reason = "the values have one signature")]
     fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self(PathBuf::from(text)))
+        Ok(Self(PathBuf::from(tidy(text)?)))
     }
 }
 
@@ -144,9 +145,8 @@ impl fmt::Display for Text {
 }
 
 impl Text {
-    #[expect(clippy::unnecessary_wraps, reason = "the values have one signature")]
     fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self(text.to_owned()))
+        Ok(Self(tidy(text)?.to_owned()))
     }
 }
 
@@ -167,9 +167,9 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    #[expect(clippy::unnecessary_wraps, reason = "the values have one signature")]
     fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self(text.to_owned()))
+        redact::learn(text);
+        Ok(Self(tidy(text)?.to_owned()))
     }
 
     /// The text itself, for those who need it.
@@ -206,16 +206,16 @@ impl fmt::Display for Names {
 }
 
 impl Names {
-    #[expect(clippy::unnecessary_wraps, reason = "the values have one signature")]
     fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self(
-            text.split(',')
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        ))
+        let names: Result<Vec<&str>, String> = text.split(',').map(tidy).collect();
+        let names = names?.into_iter().filter(|name| !name.is_empty());
+        Ok(Self(names.map(str::to_owned).collect()))
     }
+}
+
+/// What is wrong with a value, by what is wrong with its text. It does not repeat it, for it may be a secret.
+fn tidy(text: &str) -> Result<&str, String> {
+    crate::text::tidy(text).map_err(|problem| format!("a value {problem}; take it out"))
 }
 
 /// Serde for a type that is written as text: through its `Display` and its `parse`. `$more` are
@@ -268,8 +268,8 @@ as_text!(
     "names, in a list or separated by commas",
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut names = Vec::new();
-        while let Some(name) = seq.next_element()? {
-            names.push(name);
+        while let Some(name) = seq.next_element::<String>()? {
+            names.extend(Names::parse(&name).map_err(A::Error::custom)?.0);
         }
         Ok(Names(names))
     }

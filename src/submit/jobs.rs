@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use super::{SubmitError, Submitted, Submitter};
 use crate::bucket::Bucket;
-use crate::chain;
 use crate::compute::Compute;
 use crate::deliver;
 use crate::job::{JobKey, Layout, Message, State, Status};
 use crate::manifest::{Defaults, Manifest, SourceRules};
 use crate::queue::Queue;
 use crate::sink::ArchiveStore;
+use crate::told;
 
 /// States that are read at once.
 const READERS: usize = 32;
@@ -292,7 +292,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                     let what = self.revive(&message.job, rules).await?;
                     (Some(message.job), what)
                 }
-                Err(error) => (None, Err(chain(&error))),
+                Err(error) => (None, Err(told(&error))),
             };
             let sent_again = what == Ok(SENT_AGAIN);
             let what = match what {
@@ -343,7 +343,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         match self.again(job, rules).await {
             Ok(_) => Ok(Ok(SENT_AGAIN)),
             Err(error @ (SubmitError::NoJob(_) | SubmitError::Manifest { .. })) => {
-                Ok(Err(chain(&error)))
+                Ok(Err(told(&error)))
             }
             Err(error) => Err(error),
         }

@@ -8,6 +8,7 @@
 //! - `drain`: what containers do with the job queue, whatever happens to them
 //! - `engine`: the bytes of archives, whatever the concurrency, order and budget
 //! - `faults`: a misbehaving origin, and every kind of bad input
+//! - `leaks`: no secret leaves the programs, however a job ends and however it is spelled
 //! - `names`: names, addresses, folders and times as people and servers have them
 //! - `private`: photos in private buckets, over fake-gcs-server, MinIO and R2's rules
 //! - `queue`: one conformance suite for every queue
@@ -28,6 +29,7 @@ mod dependency_direction;
 mod drain;
 mod engine;
 mod faults;
+mod leaks;
 mod names;
 mod private;
 mod queue;

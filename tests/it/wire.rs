@@ -70,6 +70,8 @@ async fn letters_arrive_as_they_were_written_by_starttls_by_tls_and_by_a_relay()
                 (&json!(port), &json!(tls))
             );
             assert_eq!(envelope["mail_from"], "photos@example.com");
+            // Relays send those away who say that they are `localhost` or an address, as this one does.
+            assert_eq!(envelope["ehlo"], "example.com");
             let message = received[0].message();
             assert_eq!(message.subject, letter.subject, "{name}");
             assert_eq!(message.from, "Zoë's Photos <photos@example.com>");
@@ -94,6 +96,39 @@ async fn letters_arrive_as_they_were_written_by_starttls_by_tls_and_by_a_relay()
             assert!(received[0].raw.is_ascii());
         }
     }
+}
+
+#[tokio::test]
+async fn domains_in_any_script_are_sent_in_ascii() {
+    let options = WireOptions {
+        mail: Some(MailOptions {
+            smtp_url: SecretText(relay()),
+            from: "Fotos <fotos@b\u{fc}cher.example>".to_owned(),
+            reply_to: Some("studio@b\u{fc}cher.example".to_owned()),
+        }),
+        ..WireOptions::default()
+    };
+    let wire = Wire::new(&options, clock::system).unwrap();
+    let to = Mailbox::address("ok").replace("example.com", "b\u{fc}cher.example");
+    send(&wire, &to, &letter("alert")).await.unwrap();
+    let sent = to.replace("b\u{fc}cher", "xn--bcher-kva");
+    let received = wait_for(1, Duration::from_secs(10), || Mailbox::received(&sent)).await;
+    let envelope = &received[0].envelope;
+    assert_eq!(envelope["mail_from"], "fotos@xn--bcher-kva.example");
+    assert_eq!(envelope["ehlo"], "xn--bcher-kva.example");
+    let message = received[0].message();
+    assert_eq!(
+        (message.to, message.id.contains("xn--bcher-kva")),
+        (vec![sent], true)
+    );
+    // What is in no script that a server takes is no address, here as in the manifest.
+    let refused = send(&wire, "jos\u{e9}@example.com", &letter("alert"))
+        .await
+        .unwrap_err();
+    assert!(
+        !refused.may_pass && !refused.why.contains("jos"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

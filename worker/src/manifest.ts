@@ -22,7 +22,8 @@ const ANOTHER = /^[^a-z\d]*[a-z\d][a-z\d+.-]*:\/\//i;
 /** IANA names; only the processor knows them all. */
 const ZONE = /^[a-z][\w+-]*(\/[\w+-]+)*$/i;
 const EVENT = /^(?!\.)[\w.-]{1,128}$/;
-const EMAIL = /^[^\s@<>,]+@[^\s@<>,]+$/;
+/** Mail servers take other letters than ASCII's behind the @ alone, where they stand for others (IDNA). */
+const EMAIL = /^[^\s@<>,\x7f-\uffff]+@[^\s@<>,]+$/;
 const TIME = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)$/i;
 /** Four and sixteen bytes in base64, whose last digit has bits to spare. */
 const CRC32C = /^[A-Za-z\d+/]{5}[AQgw]==$/;

@@ -22,6 +22,7 @@ use crate::args::Args;
 use crate::commands::Context;
 
 fn main() -> ExitCode {
+    telemetry::tell_of_panics();
     let args = Args::parse();
     // Until the settings are read, nobody knows how machines want their lines.
     let mut format = LogFormat::Text;

@@ -20,6 +20,7 @@ use crate::args::{Args, Command};
 use crate::commands::Context;
 
 fn main() -> ExitCode {
+    telemetry::tell_of_panics();
     let args = Args::parse();
     if let Some(Command::Completions(wanted)) = &args.command {
         commands::completions(wanted.shell);

@@ -1,6 +1,7 @@
 //! Who asks Cloud Storage, by Google's own library: it signs and renews tokens in the background, so
 //! that a job may take longer than one of them lives.
 
+use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,9 @@ use http::HeaderValue;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::chain;
+use super::key;
 use crate::source::SourceError;
+use crate::{chain, connection, redact};
 
 /// All that is asked for: to read objects ("Cloud Storage authentication", scopes).
 const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_only";
@@ -27,14 +29,6 @@ const METADATA_HOST: &str = "GCE_METADATA_HOST";
 const MAX_PATH_BYTES: usize = 512;
 /// How long the library may take over a token.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// The fields of a key that are secret.
-const SECRET_FIELDS: [&str; 4] = [
-    "private_key",
-    "private_key_id",
-    "refresh_token",
-    "client_secret",
-];
-
 /// Whose credentials are used.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
@@ -161,40 +155,31 @@ impl Access {
 
     fn of_machine(built: Result<AccessTokenCredentials, BuildError>) -> Result<Made, SourceError> {
         let tokens = built.map_err(|error| {
-            SourceError::Settings(format!(
-                "this machine's Google credentials cannot be used: {}",
-                chain(&error)
-            ))
+            tracing::warn!("Google's library says: {}", chain(&error));
+            SourceError::Settings(
+                "this machine's Google credentials cannot be used (the log says more); run `gcloud auth \
+                 application-default login`, or set `GOOGLE_APPLICATION_CREDENTIALS`"
+                    .to_owned(),
+            )
         })?;
         Ok((Some(tokens), "this machine's Google account".to_owned()))
     }
 
     fn of_json(text: &str, place: &str) -> Result<Made, SourceError> {
-        let wrong = |what: String| {
+        let wrong = |what: &str| {
             SourceError::Settings(format!(
                 "what is in {place} is not a key of a Google service account: {what}"
             ))
         };
-        // The parser's own words may quote the secret.
-        let key: Value = serde_json::from_str(text).map_err(|error| {
-            wrong(format!(
-                "it is not JSON (line {}, column {})",
-                error.line(),
-                error.column()
-            ))
-        })?;
-        let field = |name: &str| key.get(name).and_then(Value::as_str).map(str::to_owned);
-        let kind = field("type").ok_or_else(|| wrong("it has no `type`".to_owned()))?;
+        let key = key::read(text).map_err(|problem| wrong(&problem))?;
+        let field = |name: &str| key.get(name).and_then(Value::as_str);
+        let kind = field("type").unwrap_or_default().to_owned();
         let whose = field("client_email")
             .or_else(|| field("service_account_impersonation_url"))
             .map_or_else(
                 || format!("the `{kind}` in {place}"),
                 |name| format!("`{name}`"),
             );
-        let secrets: Vec<String> = SECRET_FIELDS
-            .iter()
-            .filter_map(|name| field(name))
-            .collect();
         let built = match kind.as_str() {
             "service_account" => {
                 let scopes = service_account::AccessSpecifier::from_scopes([SCOPE]);
@@ -208,23 +193,15 @@ impl Access {
             "external_account" => external_account::Builder::new(key)
                 .with_scopes([SCOPE])
                 .build_access_token_credentials(),
-            "impersonated_service_account" => impersonated::Builder::new(key)
+            _ => impersonated::Builder::new(key)
                 .with_scopes([SCOPE])
                 .build_access_token_credentials(),
-            _ => {
-                return Err(wrong(
-                    "its `type` is none of `service_account`, `authorized_user`, \
-                     `external_account` and `impersonated_service_account`"
-                        .to_owned(),
-                ));
-            }
         };
         let tokens = built.map_err(|error| {
-            let mut what = chain(&error);
-            for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-                what = what.replace(secret.as_str(), "[redacted]");
-            }
-            wrong(what)
+            tracing::warn!("Google's library says: {}", chain(&error));
+            wrong(&format!(
+                "its `type` is `{kind}`, but not all of its fields can be used (the log says more)"
+            ))
         })?;
         Ok((Some(tokens), whose))
     }
@@ -245,6 +222,7 @@ impl Access {
             return Err(SourceError::transient(what));
         };
         let token = token.map_err(|error| self.no_token(&error))?;
+        redact::learn(&token.token);
         let mut header = HeaderValue::from_str(&format!("Bearer {}", token.token))
             .map_err(|_| SourceError::transient("Google gave a token that cannot be sent"))?;
         header.set_sensitive(true);
@@ -256,19 +234,63 @@ impl Access {
     }
 
     fn no_token(&self, error: &CredentialsError) -> SourceError {
-        let what = format!("there is no token for {self}: {}", chain(error));
+        let said = chain(error);
+        tracing::warn!("there is no token for {self}; Google's library says: {said}");
         if error.is_transient() {
-            SourceError::transient(what)
-        } else {
-            // For the next job, when somebody may have mended it.
-            if let Ok((tokens, _)) = Self::make(&self.credentials) {
-                *self.lock() = tokens;
-            }
-            SourceError::Settings(format!(
-                "{what}; check the credentials in `GOOGLE_APPLICATION_CREDENTIALS`"
-            ))
+            let why = connection::failure(error, "Google").map_or_else(
+                || "Google's token service is in trouble".to_owned(),
+                |(_, what)| what,
+            );
+            return SourceError::transient(format!("there is no token for {self}: {why}"));
         }
+        // For the next job, when somebody may have mended it.
+        if let Ok((tokens, _)) = Self::make(&self.credentials) {
+            *self.lock() = tokens;
+        }
+        SourceError::Settings(format!(
+            "there is no token for {self}: {}; check the credentials in `GOOGLE_APPLICATION_CREDENTIALS`",
+            why_no_token(&said, error)
+        ))
     }
+}
+
+/// What Google's token service means ("OAuth 2.0 error codes", and its words for service accounts).
+fn why_no_token(said: &str, error: &(dyn Error + 'static)) -> String {
+    if let Some((_, what)) = connection::failure(error, "Google") {
+        return what;
+    }
+    let known = [
+        (
+            "Invalid JWT: Token must be",
+            "this machine's clock is wrong",
+        ),
+        (
+            "Invalid JWT Signature",
+            "Google does not know the key, which may have been deleted",
+        ),
+        (
+            "account not found",
+            "the account does not exist, or was deleted",
+        ),
+        ("disabled", "the account or its project is disabled"),
+        ("invalid_rapt", "Google wants the person to log in again"),
+        (
+            "invalid_grant",
+            "Google does not accept it: it was withdrawn or has expired, or this machine's clock is wrong",
+        ),
+        (
+            "getAccessToken",
+            "it may not act for the other account; grant it the role Service Account Token Creator there",
+        ),
+        (
+            "metadata",
+            "this machine's metadata server gives none; give the machine a service account",
+        ),
+    ];
+    let found = known.iter().find(|(words, _)| said.contains(words));
+    found
+        .map_or("Google refuses it (the log says more)", |(_, why)| why)
+        .to_owned()
 }
 
 /// Whether there is anything to be found on this machine. Elsewhere, looking for the metadata server
@@ -321,30 +343,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_key_is_told_without_showing_it() {
-        let cases = [
-            "{\"type\": \"service_account\", \"private_key\": \"hunter2\"",
-            "{\"private_key\": \"hunter2\"}",
-            "{\"type\": \"hunter2\"}",
-            "{\"type\": \"service_account\", \"private_key\": \"hunter2\"}",
-            "{\"type\": \"service_account\", \"client_email\": \"a@b.example\", \
-              \"private_key_id\": \"1\", \"project_id\": \"p\", \"private_key\": \"hunter2\"}",
-            "{\"type\": \"service_account\", \"client_email\": \"a@b.example\", \
-              \"private_key_id\": \"1\", \"project_id\": \"p\", \
-              \"private_key\": \"-----BEGIN PRIVATE KEY-----\\nhunter2\\n-----END PRIVATE KEY-----\\n\"}",
-        ];
-        let mut table = Vec::new();
-        for text in cases {
-            let told = match Access::new(&Credentials::Json(text.to_owned())) {
-                Ok(access) => access.token().await.unwrap_err(),
-                Err(error) => error,
-            };
-            table.push(told.to_string());
-        }
+    async fn what_is_no_key_is_told_with_its_place() {
+        let json = Credentials::Json("{\"private_key\": \"hunter2\"}".to_owned());
         let file = Credentials::File("/nowhere/key.json".into());
-        table.push(Access::new(&file).unwrap_err().to_string());
-        let table = table.join("\n");
-        assert!(!table.contains("hunter2"), "{table}");
-        insta::assert_snapshot!(table);
+        let told = [json, file].map(|given| Access::new(&given).unwrap_err().to_string());
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn what_google_says_is_told_in_our_words() {
+        let error = CredentialsError::from_msg(false, "x");
+        let told = [
+            "body=<{\"error\":\"invalid_grant\",\"error_description\":\"Invalid JWT Signature.\"}>",
+            "body=<{\"error\":\"invalid_grant\",\"error_description\":\"Invalid JWT: Token must be a \
+             short-lived token (60 minutes) and in a reasonable timeframe.\"}>",
+            "body=<{\"error\":\"invalid_grant\",\"error_description\":\"Invalid grant: account not found\"}>",
+            "body=<{\"error\":\"invalid_grant\",\"error_description\":\"Bad Request\"}>",
+            "hunter2",
+        ]
+        .map(|said| why_no_token(said, &error));
+        insta::assert_snapshot!(told.join("\n"));
     }
 }

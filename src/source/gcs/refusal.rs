@@ -79,17 +79,15 @@ fn meaning(
 ) -> SourceError {
     let bucket = url.bucket();
     let permission = ask.permission();
-    let said = if message.is_empty() {
-        String::new()
-    } else {
-        format!(" (Google says: {})", message.trim().trim_end_matches('.'))
-    };
+    if !message.is_empty() {
+        tracing::warn!(photo.url = %url, "Google says: {message}");
+    }
     match (status, reason, ask) {
         // Older answers to too many requests.
         (403, Some("rateLimitExceeded" | "userRateLimitExceeded" | "quotaExceeded"), _) => {
             SourceError::Transient(Transient {
                 throttled: true,
-                ..Transient::new(format!("Google asks for fewer requests{said}"))
+                ..Transient::new("Google asks for fewer requests")
             })
         }
         (401, ..) if access.is_anonymous() => SourceError::Settings(format!(
@@ -97,36 +95,39 @@ fn meaning(
              give the key of a service account that may read it"
         )),
         (401, ..) => SourceError::Settings(format!(
-            "Google does not accept the credentials of {access}{said}; check that the key was not \
+            "Google does not accept the credentials of {access}; check that the key was not \
              deleted and the account not disabled, and that this machine's clock is right"
         )),
         // Who pays has to be said, which this program does not do.
         (400, ..) if message.contains("requester pays") => SourceError::Settings(format!(
             "`gs://{bucket}` cannot be read, because whoever reads it has to pay for it; make it a bucket \
-             whose owner pays{said}"
+             whose owner pays"
         )),
-        (400, _, Ask::List) => {
-            SourceError::Settings(format!("`{url}` cannot be listed: Google refuses it{said}"))
-        }
+        (400, _, Ask::List) => SourceError::Settings(format!(
+            "`{url}` cannot be listed: Google refuses it (the log says more)"
+        )),
         (400, ..) => SourceError::Missing(MissingReason::Refused { status }),
         (403, Some("accountDisabled" | "UserProjectAccountProblem" | "userProjectMissing"), _) => {
-            SourceError::Settings(format!("`gs://{bucket}` cannot be read{said}"))
+            SourceError::Settings(format!(
+                "`gs://{bucket}` cannot be read: its project, or the account that pays for it, is disabled; \
+                 enable it"
+            ))
         }
         (403, _, Ask::List) => SourceError::Settings(format!(
             "`{url}` cannot be listed: {access} lacks the permission `{permission}` on the bucket \
-             `{bucket}`; grant it, for example by the role Storage Object Viewer{said}"
+             `{bucket}`; grant it, for example by the role Storage Object Viewer"
         )),
         (403, ..) => {
             tracing::warn!(
                 photo.url = %url,
-                "{access} lacks the permission `{permission}`, or the object is not there{said}"
+                "{access} lacks the permission `{permission}`, or the object is not there"
             );
             SourceError::Missing(MissingReason::AccessDenied {
                 permission: permission.to_owned(),
             })
         }
         (_, _, Ask::List) => SourceError::Settings(format!(
-            "`{url}` cannot be listed: there is no bucket `{bucket}`; check its name{said}"
+            "`{url}` cannot be listed: there is no bucket `{bucket}`; check its name"
         )),
         _ => SourceError::Missing(MissingReason::NotFound),
     }

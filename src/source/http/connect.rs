@@ -18,7 +18,8 @@ use tower_service::Service;
 
 use super::guard::{self, AddressRefused};
 use super::proxy::{Proxies, ProxyOptions};
-use super::reach::{Cause, Unreachable, literal, reach};
+use super::reach::{Unreachable, literal, reach};
+use crate::connection::Cause;
 use crate::tls::{self, TlsError};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -87,9 +87,14 @@ fn offset(zone: &str) -> Option<Offset> {
         // Whatever name it has, HTTP knows one zone.
         _ => return Some(Offset::UTC),
     };
+    // Two digits each, so that nothing is too large to be multiplied.
+    let two = |digits: &str| -> Option<i32> {
+        let all = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        all.then(|| digits.parse().ok()).flatten()
+    };
     let (hours, minutes) = digits.split_at_checked(2)?;
-    let seconds = hours.parse::<i32>().ok()? * 3600
-        + minutes.trim_start_matches(':').parse::<i32>().ok()? * 60;
+    let minutes = minutes.strip_prefix(':').unwrap_or(minutes);
+    let seconds = two(hours)? * 3600 + two(minutes)? * 60;
     Offset::from_seconds(sign * seconds).ok()
 }
 

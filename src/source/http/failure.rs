@@ -3,18 +3,17 @@
 //! The words of libraries stay in the log: they are about sockets and states, and some repeat what
 //! the other side sent.
 
-use std::error::Error;
 use std::io;
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use jiff::SignedDuration;
-use rustls::{AlertDescription, CertificateError};
 
 use super::answer::{self, Answer};
 use super::guard::AddressRefused;
 use super::proxy::ProxyRefused;
-use super::reach::{Cause, Unreachable};
+use super::reach::Unreachable;
+use crate::connection::{self, Cause, causes};
 use crate::plan::MissingReason;
 use crate::source::{SourceError, Transient};
 
@@ -37,7 +36,11 @@ pub(super) fn no_answer(error: &hyper_util::client::legacy::Error, host: &str) -
             });
         }
         if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-            return SourceError::Transient(tls(error, host));
+            let (what, lasting) = connection::tls(error, &format!("`{host}`"));
+            return SourceError::Transient(Transient {
+                lasting,
+                ..Transient::new(what)
+            });
         }
         if let Some(error) = cause.downcast_ref::<hyper::Error>()
             && error.is_parse()
@@ -125,61 +128,6 @@ fn lasting(what: String) -> Transient {
     }
 }
 
-/// All causes of an error, those that I/O errors wrap included: `source` passes over them.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
-    let mut found = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        found.push(error);
-        let wrapped = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            .map(|error| error as &(dyn Error + 'static));
-        next = wrapped.or_else(|| error.source());
-    }
-    found
-}
-
-fn tls(error: &rustls::Error, host: &str) -> Transient {
-    lasting(match error {
-        rustls::Error::InvalidCertificate(error) => {
-            format!("the certificate of `{host}` {}", certificate(error))
-        }
-        rustls::Error::NoCertificatesPresented => format!("`{host}` has no certificate"),
-        // Most likely something else listens at this port.
-        rustls::Error::InvalidMessage(_) => format!("`{host}` does not speak TLS"),
-        rustls::Error::PeerIncompatible(_)
-        | rustls::Error::AlertReceived(
-            AlertDescription::ProtocolVersion
-            | AlertDescription::HandshakeFailure
-            | AlertDescription::InsufficientSecurity,
-        ) => format!("`{host}` speaks no version of TLS that is secure"),
-        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => {
-            format!("`{host}` does not know itself by that name (TLS)")
-        }
-        rustls::Error::AlertReceived(AlertDescription::InternalError) => {
-            return Transient::new(format!("`{host}` broke off the TLS handshake"));
-        }
-        rustls::Error::AlertReceived(_) => format!("`{host}` refused the TLS handshake"),
-        _ => return Transient::new(format!("no TLS connection to `{host}` came about")),
-    })
-}
-
-fn certificate(error: &CertificateError) -> &'static str {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "is not valid yet"
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "is for another name"
-        }
-        CertificateError::UnknownIssuer => "is not signed by an authority that is trusted",
-        CertificateError::Revoked => "has been revoked",
-        _ => "is not valid",
-    }
-}
-
 /// hyper tells kinds of malformed heads apart by nothing but words, which are the same in all 1.x.
 fn malformed(error: &hyper::Error, host: &str) -> String {
     let said = error.to_string();
@@ -199,30 +147,4 @@ fn malformed(error: &hyper::Error, host: &str) -> String {
         "it is not HTTP"
     };
     format!("the answer of `{host}` is malformed: {what}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn certificates_are_told_in_words() {
-        let words = |error| tls(&rustls::Error::InvalidCertificate(error), "h.example");
-        let expired = words(CertificateError::Expired);
-        assert_eq!(expired.what, "the certificate of `h.example` has expired");
-        assert!(expired.lasting);
-        let issuer = words(CertificateError::UnknownIssuer).what;
-        assert!(issuer.contains("authority"), "{issuer}");
-    }
-
-    #[test]
-    fn causes_within_io_errors_are_found() {
-        let inner = rustls::Error::InvalidCertificate(CertificateError::Expired);
-        let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, inner));
-        assert!(
-            causes(&error)
-                .iter()
-                .any(|cause| cause.is::<rustls::Error>())
-        );
-    }
 }

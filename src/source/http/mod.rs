@@ -355,3 +355,13 @@ impl PhotoBody for HttpBody {
         Ok(None)
     }
 }
+
+/// Reads the head of an answer, for whoever tries hostile ones.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_answer(headers: &http::HeaderMap) {
+    let answer = Answer::read(headers);
+    let _ = (answer.whole(), answer::retry_after(headers));
+    if let Some(range) = &answer.range {
+        assert!(range.range.start <= range.range.end);
+    }
+}

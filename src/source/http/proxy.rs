@@ -10,7 +10,8 @@ use tokio::io::{
 };
 use tokio::net::TcpStream;
 
-use super::reach::{Cause, Unreachable, reach};
+use super::reach::{Unreachable, reach};
+use crate::connection::Cause;
 
 /// The longest answer to a CONNECT that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024;

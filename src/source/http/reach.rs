@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
 use tokio::net::TcpStream;
 
 use super::guard::{self, AddressRefused};
+use crate::connection::Cause;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -20,85 +21,12 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Idle time after which the other side is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// The system's words for a name that certainly does not exist, by glibc, musl and macOS. The
-/// standard library hands on nothing but the words.
-const UNKNOWN_NAME: [&str; 5] = [
-    "Name or service not known",
-    "No address associated with hostname",
-    "Name does not resolve",
-    "Name has no usable address",
-    "nodename nor servname provided",
-];
-
 /// A host that cannot be connected to.
 #[derive(Debug)]
 pub(crate) struct Unreachable {
     pub(super) host: String,
     pub(super) cause: Cause,
 }
-
-/// The cause why a host cannot be connected to, in our words. The host itself may be a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The resolver is certain that there is no such name.
-    UnknownHost,
-    /// The resolver does not know now.
-    NoResolver,
-    Refused,
-    /// No way leads there.
-    NoRoute,
-    /// No answer within the time that the system gives.
-    Silent,
-    /// No connection within the time that the settings give, TLS included.
-    TooSlow(Duration),
-    /// The connection was closed before it was of any use.
-    Dropped,
-    /// Something else, most likely on this machine.
-    Failed,
-}
-
-impl Cause {
-    fn of_connecting(error: &io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::ConnectionRefused => Self::Refused,
-            ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::NetworkDown
-            | ErrorKind::PermissionDenied => Self::NoRoute,
-            ErrorKind::TimedOut => Self::Silent,
-            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Self::Dropped,
-            _ => Self::Failed,
-        }
-    }
-
-    fn of_resolving(error: &io::Error) -> Self {
-        let said = error.to_string();
-        if UNKNOWN_NAME.iter().any(|words| said.contains(words)) {
-            Self::UnknownHost
-        } else {
-            Self::NoResolver
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::UnknownHost => "is not known (DNS)",
-            Self::NoResolver => "could not be looked up (DNS)",
-            Self::Refused => "refused the connection",
-            Self::NoRoute => "cannot be reached from here",
-            Self::Silent => "did not answer",
-            Self::TooSlow(limit) => {
-                return write!(f, "took no connection within {} s", limit.as_secs_f32());
-            }
-            Self::Dropped => "dropped the connection",
-            Self::Failed => "could not be connected to",
-        })
-    }
-}
-
-impl std::error::Error for Cause {}
 
 impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -215,7 +143,7 @@ async fn race<T, F: Future<Output = io::Result<T>>>(
                     first_error.get_or_insert(error);
                 }
                 None => {
-                    return Err(first_error.unwrap_or_else(|| ErrorKind::NotFound.into()));
+                    return Err(first_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()));
                 }
             },
             () = head_start => {}
@@ -233,6 +161,8 @@ fn prepare(stream: &TcpStream) {
 #[cfg(test)]
 mod tests {
     use tokio::time::{Instant, sleep};
+
+    use std::io::ErrorKind;
 
     use super::*;
 

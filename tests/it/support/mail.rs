@@ -19,7 +19,7 @@ pub(crate) struct Mailbox;
 
 /// A message, as the server took it.
 pub(crate) struct Received {
-    /// `mail_from`, `rcpt_tos`, `port` (`starttls`, `smtps` or `relay`), `tls`, `user`.
+    /// `mail_from`, `rcpt_tos`, `port` (`starttls`, `smtps` or `relay`), `ehlo`, `tls`, `user`.
     pub(crate) envelope: Value,
     /// From the first header to the last line.
     pub(crate) raw: Vec<u8>,

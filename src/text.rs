@@ -1,0 +1,36 @@
+//! Texts that people and their tools hand over, which come with blanks around them.
+
+/// The text without blanks, line breaks and a byte order mark at its ends: files, secret managers and shells
+/// add those.
+///
+/// # Errors
+/// If a control character is left: no name, address or key has one, and no request can carry it. Or what
+/// stands for bytes that are not UTF-8. The error says which, as in "a setting *with a line break in it*".
+pub fn tidy(text: &str) -> Result<&str, &'static str> {
+    let is_blank = |letter: char| letter.is_whitespace() || letter == '\u{feff}';
+    let text = text.trim_matches(is_blank);
+    let is_wrong = |letter: &char| letter.is_control() || *letter == '\u{fffd}';
+    match text.chars().find(is_wrong) {
+        None => Ok(text),
+        Some('\n' | '\r') => Err("with a line break in it"),
+        Some('\t') => Err("with a tab in it"),
+        Some('\u{fffd}') => Err("that is not UTF-8"),
+        Some(_) => Err("with a control character in it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_go_and_control_characters_are_refused() {
+        for given in ["key", " key\n", "\u{feff}key\r\n", "\tkey\u{a0}"] {
+            assert_eq!(tidy(given), Ok("key"));
+        }
+        assert_eq!(tidy("two words"), Ok("two words"));
+        assert_eq!(tidy("a\nb"), Err("with a line break in it"));
+        assert_eq!(tidy("a\tb"), Err("with a tab in it"));
+        assert_eq!(tidy("a\0b"), Err("with a control character in it"));
+    }
+}
