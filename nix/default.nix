@@ -16,22 +16,26 @@ let
   sources = import ./sources.nix { inherit lib; };
   rust = import ./rust.nix { inherit lib pkgs; };
 
-  programs = import ./programs.nix {
-    inherit lib sources;
-    rustPlatform = rust.static;
-  };
-  # Each program alone, so that neither brings the other along.
-  only =
-    name:
-    pkgs.runCommand name {
-      meta.mainProgram = name;
-      allowedReferences = [ ];
-    } "install -D ${programs}/bin/${name} $out/bin/${name}";
+  # Each by a build of its own, so that neither brings along what the other needs.
+  build =
+    program: options:
+    import ./programs.nix {
+      inherit
+        lib
+        options
+        program
+        sources
+        ;
+      rustPlatform = rust.static;
+    };
   packages = {
-    inherit programs;
     default = packages.processor;
-    processor = only "processor";
-    submit = only "submit";
+    # Without the ways in which people log in to AWS: a container has a role.
+    processor = build "processor" [ "--no-default-features" ];
+    submit = build "submit" [ ];
+    programs = pkgs.runCommand "programs" { allowedReferences = [ ]; } ''
+      install -D -t $out/bin ${packages.processor}/bin/processor ${packages.submit}/bin/submit
+    '';
     image = import ./image.nix {
       inherit pkgs sources;
       inherit (packages) processor;

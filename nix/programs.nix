@@ -1,19 +1,26 @@
-# Both programs by one build, linked statically.
+# One of the programs, linked statically.
 {
   lib,
   rustPlatform,
   sources,
+  # Its name, and Cargo's options beside that.
+  program,
+  options,
 }:
 let
   inherit (sources.manifest) package;
 in
 rustPlatform.buildRustPackage {
-  pname = package.name;
+  pname = program;
   inherit (package) version;
   src = sources.programs;
   cargoLock.lockFile = sources.lock;
 
-  cargoBuildFlags = [ "--bins" ];
+  cargoBuildFlags = [
+    "--bin"
+    program
+  ]
+  ++ options;
   # Tests are a check of their own, without link-time optimisation.
   doCheck = false;
   # A list of crates in the binary is not worth a compiler wrapper; Cargo.lock is beside every tag.
@@ -36,7 +43,7 @@ rustPlatform.buildRustPackage {
   meta = {
     inherit (package) description;
     license = lib.licenses.mit;
-    mainProgram = "processor";
+    mainProgram = program;
     platforms = lib.platforms.linux;
   };
 }

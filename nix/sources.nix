@@ -28,6 +28,7 @@ in
       ../config.example.toml
       ../examples
       ../tests/data
+      ../tests/fuzz/corpus
       # An example has it as a module.
       ../tests/it/support/origin.rs
     ]
