@@ -36,6 +36,15 @@ let
     programs = pkgs.runCommand "programs" { allowedReferences = [ ]; } ''
       install -D -t $out/bin ${packages.processor}/bin/processor ${packages.submit}/bin/submit
     '';
+    sbom = import ./sbom.nix {
+      inherit
+        lib
+        pkgs
+        rust
+        sources
+        system
+        ;
+    };
     image = import ./image.nix {
       inherit pkgs sources;
       inherit (packages) processor;

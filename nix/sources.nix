@@ -42,6 +42,7 @@ in
       ../tests/it
     ]
   );
+  sbom = set (programs ++ [ ../ci/sbom.py ]);
   image = set [
     ../Cargo.toml
     ../ci/image.py

@@ -21,6 +21,15 @@ rec {
   getName = package: package.pname or (builtins.parseDrvName package.name).name;
   getExe = package: "${package}/bin/${package.meta.mainProgram or (getName package)}";
   hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
+  removeSuffix =
+    end: text:
+    let
+      length = builtins.stringLength text - builtins.stringLength end;
+    in
+    if length >= 0 && builtins.substring length (-1) text == end then
+      builtins.substring 0 length text
+    else
+      text;
   importTOML = file: builtins.fromTOML (builtins.readFile file);
   makeBinPath = packages: concatStringsSep ":" (map (package: "${package}/bin") packages);
   optionalAttrs = condition: attributes: if condition then attributes else { };
