@@ -180,6 +180,8 @@ pub fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
         let said = if let Some(error) = cause.downcast_ref::<serde_json::Error>() {
             let (line, column) = (error.line(), error.column());
             format!("it is not the JSON that it must be (line {line}, column {column})")
+        } else if cause.is::<zip::result::ZipError>() {
+            "the ZIP format does not allow it".to_owned()
         } else {
             match cause.downcast_ref::<io::Error>() {
                 // What is no word of the system is a library's.

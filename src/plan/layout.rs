@@ -32,7 +32,7 @@ const ZIP64_END_RECORDS: u64 = 56 + 20;
 
 /// Why an archive cannot be laid out. Planned names and sizes never cause this.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
+#[error("the entries do not fit into an archive")]
 pub struct LayoutError(#[from] zip::result::ZipError);
 
 /// What [`place`] found beside the entries' offsets.

@@ -356,6 +356,73 @@ mod tests {
     }
 
     #[test]
+    fn blanks_around_values_go_and_control_characters_are_refused() {
+        Jail::expect_with(|jail| {
+            jail.set_env("R2_ENDPOINT", " https://a.r2.cloudflarestorage.com\n");
+            jail.set_env("R2_ACCESS_KEY", "AKIA\r\n");
+            jail.set_env("R2_SECRET_KEY", "\u{feff}hunter2-secret ");
+            jail.set_env("WPP_ENGINE__MEMORY_BUDGET", " 64MiB\n");
+            let settings = read(None, "{}").unwrap().settings;
+            let store = settings.s3_options().unwrap();
+            assert_eq!(
+                store.endpoint.as_deref(),
+                Some("https://a.r2.cloudflarestorage.com")
+            );
+            assert_eq!(fixed(&store).access_key, "AKIA");
+            assert_eq!(fixed(&store).secret_key, "hunter2-secret");
+            assert_eq!(settings.engine.memory_budget.bytes(), 64 << 20);
+            let mut told = Vec::new();
+            for (name, value) in [
+                ("R2_ENDPOINT", "https://a.example\nx"),
+                ("R2_ACCESS_KEY", "hunt\rer2"),
+                ("R2_ACCESS_KEY", "hunt er2"),
+                ("R2_SECRET_KEY", "hunt\ner2"),
+                ("BATCH_AWS_ACCESS_KEY", "hunt\ter2"),
+                ("BATCH_AWS_SECRET_KEY", "hunt\u{1}er2"),
+                ("BATCH_AWS_REGION", "us east"),
+                ("BATCH_SQS_QUEUE_URL", "https://a.example/1\n/q"),
+                ("SMTP_URL", "smtps://me:hunt\ner2@a.example"),
+                ("WEBHOOK_SECRET", "whsec_hunt\ner2"),
+                ("WPP_SOURCE__ALLOWED_HOSTS", "a.example,b\n.example"),
+                ("WPP_LOG__LEVEL", "in\nfo"),
+            ] {
+                jail.set_env(name, value);
+                told.push(read(None, "{}").unwrap_err().to_string());
+                jail.set_env(name, "");
+                jail.set_env("R2_ENDPOINT", "https://a.example");
+            }
+            let told = told.join("\n");
+            assert!(!told.contains("er2"), "{told}");
+            insta::assert_snapshot!(told);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_without_what_stands_there() {
+        Jail::expect_with(|jail| {
+            let mut told = Vec::new();
+            for text in [
+                "[r2]\nsecret_key = hunter2\n",
+                "[r2]\nsecret_key = \"hunter2\"\nsecret_key = \"hunter2\"\n",
+                "[r2]\nsecret_key = 1.5\n",
+                "[r2]\nsecret_key = [\"hunter2\"]\n",
+                "[deliver]\nsmtp_url = true\n",
+                "[r2]\nsecret_kee = \"hunter2\"\n",
+            ] {
+                jail.create_file(DEFAULT_FILE, text)?;
+                told.push(read(None, "{}").unwrap_err().to_string());
+            }
+            let told = told
+                .join("\n")
+                .replace(&jail.directory().display().to_string(), "");
+            assert!(!told.contains("hunter2"), "{told}");
+            insta::assert_snapshot!(told);
+            Ok(())
+        });
+    }
+
+    #[test]
     fn later_layers_win_and_every_origin_is_known() {
         Jail::expect_with(|jail| {
             jail.create_file(

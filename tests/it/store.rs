@@ -419,3 +419,46 @@ async fn the_aws_chain_is_used_without_our_own_keys() {
     assert_eq!(code(&output), 0, "{}", said(&output));
     assert!(store.object("a.zip").await.is_some());
 }
+
+/// Profiles as people have them: a program that gives keys, in a file with the line ends of another system,
+/// and log-ins, which nobody has done here.
+#[tokio::test(flavor = "multi_thread")]
+async fn profiles_that_log_in_are_understood() {
+    let (_origin, folder) = event().await;
+    let store = Store::start(Kind::LocalStack).await;
+    let address = format!("s3://{}/a.zip", store.bucket);
+    let args = ["run", "manifest.json", "-o", &address];
+    let home = folder.path().join("home");
+    fs::create_dir_all(home.join(".aws")).unwrap();
+    let keys = home.join("keys.json");
+    let given =
+        r#"{"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "hunter2-of-a-program"}"#;
+    fs::write(&keys, given).unwrap();
+    let config = format!(
+        "[profile asks]\ncredential_process = cat {}\n\
+         [profile sso]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n\
+         [sso-session s]\nsso_region = us-east-1\nsso_start_url = https://sso.invalid/start\n\
+         [profile console]\nlogin_session = arn:aws:iam::123456789012:user/anna\n",
+        keys.display()
+    );
+    fs::write(home.join(".aws/config"), config.replace('\n', "\r\n")).unwrap();
+    let run = |profile: &str| {
+        processor_by_aws_chain(folder.path(), &store, &args)
+            .env("HOME", &home)
+            .env("PATH", "/usr/bin:/bin")
+            .env("AWS_PROFILE", profile)
+            .env("WPP_R2__ATTEMPTS", "1")
+            .output()
+            .unwrap()
+    };
+    let output = run("asks");
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    assert!(store.object("a.zip").await.is_some());
+    for profile in ["sso", "console"] {
+        let output = run(profile);
+        let text = said(&output);
+        assert_ne!(code(&output), 0, "{text}");
+        assert!(text.contains("log in again"), "{profile}: {text}");
+        assert!(!text.contains("feature"), "{profile}: {text}");
+    }
+}
