@@ -19,6 +19,23 @@ pub fn tidy(text: &str) -> Result<&str, &'static str> {
     }
 }
 
+/// What may be shown of something that may be an address: all but its query, its fragment, and a user and a
+/// password, any of which may be a secret.
+pub fn shown(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else {
+        return address.to_owned();
+    };
+    let (path, hidden) = match rest.find(['?', '#']) {
+        Some(at) => (&rest[..at], "?…"),
+        None => (rest, ""),
+    };
+    let (place, path) = path.split_at(path.find('/').unwrap_or(path.len()));
+    match place.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://…@{host}{path}{hidden}"),
+        None => format!("{scheme}://{place}{path}{hidden}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +49,24 @@ mod tests {
         assert_eq!(tidy("a\nb"), Err("with a line break in it"));
         assert_eq!(tidy("a\tb"), Err("with a tab in it"));
         assert_eq!(tidy("a\0b"), Err("with a control character in it"));
+    }
+
+    #[test]
+    fn what_may_be_secret_in_an_address_is_not_shown() {
+        for (given, seen) in [
+            ("photos/a.zip", "photos/a.zip"),
+            (
+                "https://h.example/a?X-Amz-Signature=hunter2",
+                "https://h.example/a?…",
+            ),
+            ("https://h.example#hunter2", "https://h.example?…"),
+            ("gs://u:hunter2@bucket/x/", "gs://…@bucket/x/"),
+            (
+                "https://u:hunt@er2@h.example/a@b",
+                "https://…@h.example/a@b",
+            ),
+        ] {
+            assert_eq!(shown(given), seen);
+        }
     }
 }

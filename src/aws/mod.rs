@@ -82,6 +82,7 @@ pub(crate) async fn chain(
     region: Option<&String>,
     keys: Option<&Keys>,
 ) -> SdkConfig {
+    tidy::learn_environment();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http.clone())
         // Ours, in `call`; the timeouts too.
@@ -97,6 +98,8 @@ pub(crate) async fn chain(
     let mut config = found.to_builder();
     config.set_credentials_provider(found.credentials_provider().map(tidy::keys));
     config.set_region(found.region().and_then(tidy::region));
+    let endpoint = found.endpoint_url().map(str::trim);
+    config.set_endpoint_url(endpoint.filter(|url| !url.is_empty()).map(str::to_owned));
     config.build()
 }
 

@@ -28,6 +28,18 @@ pub(super) fn region(region: &Region) -> Option<Region> {
     None
 }
 
+/// Makes known what is secret in the environment, before the SDK reads it, which logs much of that.
+pub(super) fn learn_environment() {
+    for (name, value) in std::env::vars_os() {
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        if name.starts_with("AWS_ENDPOINT_URL") {
+            redact::learn_password(&value);
+        } else if matches!(&*name, "AWS_SECRET_ACCESS_KEY" | "AWS_SESSION_TOKEN") {
+            redact::learn(&value);
+        }
+    }
+}
+
 /// The keys of this provider, tidied.
 pub(super) fn keys(provider: SharedCredentialsProvider) -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(Tidy(provider))

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use crate::engine::EngineError;
 use crate::manifest::MAX_MANIFEST_BYTES;
+use crate::text::shown;
 
 /// Reads a file or stdin, but not more than a manifest may have (plans of long manifests are
 /// longer, hence the factor). Stdin may take its time, so that a signal must be able to end it.
@@ -31,5 +32,14 @@ pub async fn read(path: &Path, cancel: &CancellationToken) -> Result<Vec<u8>, Fa
         () = cancel.cancelled() => return Err(EngineError::Cancelled.into()),
         read = reading => read.map_err(Failure::try_again)?,
     };
-    read.map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
+    read.map_err(|error| {
+        let name = path.display().to_string();
+        if name.contains("://") {
+            return Failure::usage(format!(
+                "cannot read `{}`: a manifest is a file, not an address",
+                shown(&name)
+            ));
+        }
+        Failure::usage(format!("cannot read `{name}`: {error}"))
+    })
 }

@@ -374,11 +374,16 @@ fn transport(
     let wrong = || WireError::Setting {
         key: "deliver.smtp_url",
         wanted: "`smtps://user:password@host` (TLS), `smtp://user:password@host` (STARTTLS), or, for a \
-                 relay on a private network, `smtp://host?tls=none` (`SMTP_URL`)",
+                 relay on a private network, `smtp://host?tls=none` (`SMTP_URL`); in the password, write `/` as \
+                 `%2F`, `@` as `%40`, `:` as `%3A`, `#` as `%23`, `%` as `%25`",
     };
     redact::learn_password(smtp_url);
     let url = Url::parse(smtp_url).map_err(|_| wrong())?;
     let host = url.host_str().ok_or_else(wrong)?.to_owned();
+    // A password with a `/` in it, as SES makes them, looks like a path, and the user like a host.
+    if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+        return Err(wrong());
+    }
     let mode = url.query_pairs().find(|(key, _)| key == "tls");
     let mode = mode.as_ref().map(|(_, mode)| mode.as_ref());
     let (port, tls) = match (url.scheme(), mode) {

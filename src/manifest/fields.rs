@@ -96,10 +96,17 @@ impl<'a> Fields<'a> {
         let raw = self.raw(name)?;
         serde_json::from_str(raw.get())
             .map_err(|_| {
-                // Addresses have tokens in them, whatever field they stand in by mistake.
+                // Addresses have tokens in them, whatever field they stand in by mistake, and however they are
+                // written (`https:\/\/`). So no more is shown than a number or a plain word.
+                let is_plain = |text: &str| {
+                    text.len() <= 42
+                        && text.chars().all(|letter| {
+                            letter.is_alphanumeric() || "\"-+._ *[],".contains(letter)
+                        })
+                };
                 let shown = match raw.get() {
-                    text if text.contains("//") => "of another kind".to_owned(),
-                    text => format!("`{}`", text.chars().take(40).collect::<String>()),
+                    text if is_plain(text) => format!("`{text}`"),
+                    _ => "of another kind".to_owned(),
                 };
                 found.add(
                     format!("{}{name}", self.place),

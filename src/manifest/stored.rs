@@ -70,10 +70,15 @@ impl StoredUrl {
             || bucket.chars().all(|c| c == '.')
         {
             return Err((
-                format!(
-                    "has the bucket `{}`, which cannot be one",
-                    bucket.escape_debug()
-                ),
+                if bucket.contains('@') {
+                    // It may be a user and a password.
+                    "has an `@` in front of the bucket".to_owned()
+                } else {
+                    format!(
+                        "has the bucket `{}`, which cannot be one",
+                        bucket.escape_debug()
+                    )
+                },
                 format!("write `{scheme}://bucket/object`"),
             ));
         }

@@ -33,7 +33,7 @@ impl SqsQueue {
         let url = url.into();
         let mut config = aws_sdk_sqs::config::Builder::from(aws.config());
         let endpoint_is_set = aws.config().endpoint_url().is_some()
-            || std::env::var_os("AWS_ENDPOINT_URL_SQS").is_some();
+            || std::env::var_os("AWS_ENDPOINT_URL_SQS").is_some_and(|url| !url.is_empty());
         if !endpoint_is_set && let Ok(url) = Url::parse(&url) {
             // The queue's own address says where SQS is; the SDK would only look at the region.
             config.set_endpoint_url(Some(url.origin().ascii_serialization()));

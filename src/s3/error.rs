@@ -162,7 +162,12 @@ where
         (None, SdkError::ServiceError(answer)) => {
             let meta = answer.err().meta();
             let status = answer.raw().status().as_u16();
-            let error = by_code(names, bucket, doing, status, meta.code(), meta.message());
+            // Answers to HEAD have no code, so that a wrong clock looks like a lack of permission.
+            let code = match meta.code() {
+                None if status == 403 && is_skewed(answer.raw()) => Some("RequestTimeTooSkewed"),
+                code => code,
+            };
+            let error = by_code(names, bucket, doing, status, code, meta.message());
             if let Some(said) = meta.message() {
                 tracing::debug!("{error}; the store says: {said}");
             }
@@ -170,6 +175,19 @@ where
         }
         (None, _) => StoreError::odd(format!("{doing} failed in an unknown way")),
     }
+}
+
+/// The most that clocks may differ (S3, `RequestTimeTooSkewed`).
+const MAX_SKEW: Duration = Duration::from_mins(15);
+
+/// Whether the store's clock, as it stands in the answer, differs too much from this machine's.
+fn is_skewed(answer: &HttpResponse) -> bool {
+    let date = answer.headers().get("date");
+    let theirs = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+    theirs.is_some_and(|theirs| {
+        let apart = jiff::Timestamp::now().duration_since(theirs.timestamp());
+        apart.unsigned_abs() > MAX_SKEW
+    })
 }
 
 /// Whether the store refuses the keys themselves, and not what they may do.

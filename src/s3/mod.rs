@@ -31,8 +31,11 @@ pub(crate) use listing::WholeListing;
 use secret::KeyRing;
 pub use secret::{SecretKeys, SecretOptions};
 
+use url::Url;
+
 use crate::aws::HyperClient;
 pub use crate::aws::Keys;
+use crate::redact;
 use crate::retry::{RetryPolicy, repeat};
 
 /// How long a request without a body may take, from its beginning to the head of the answer.
@@ -135,11 +138,10 @@ impl S3Store {
             StoreKeys::Chain => {
                 let aws = crate::aws::chain(http, options.aws_region.as_ref(), None).await;
                 config.set_credentials_provider(aws.credentials_provider());
-                let endpoint = options
-                    .endpoint
-                    .clone()
-                    .or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok())
-                    .or_else(|| aws.endpoint_url().map(str::to_owned));
+                let endpoint = match &options.endpoint {
+                    Some(endpoint) => Some(endpoint.clone()),
+                    None => chain_endpoint(aws.endpoint_url())?,
+                };
                 match (aws.region(), &endpoint) {
                     (Some(region), _) => config.set_region(Some(region.clone())),
                     (None, Some(_)) => config.set_region(Some(Region::new("us-east-1"))),
@@ -198,6 +200,30 @@ impl S3Store {
             name: name.into(),
         }
     }
+}
+
+/// The address of the store that the environment or a profile names, if one does: for S3 alone, or for all of
+/// AWS. Empty ones are not set, as everywhere.
+fn chain_endpoint(of_all: Option<&str>) -> Result<Option<String>, StoreError> {
+    let of_s3 = std::env::var("AWS_ENDPOINT_URL_S3").ok();
+    let given = of_s3.filter(|url| !url.trim().is_empty());
+    let Some(given) = given.as_deref().or(of_all) else {
+        return Ok(None);
+    };
+    redact::learn_password(given);
+    let is_good = Url::parse(given.trim()).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+    });
+    if is_good {
+        return Ok(Some(given.trim().to_owned()));
+    }
+    Err(StoreError::settings(
+        "`AWS_ENDPOINT_URL_S3`, or `AWS_ENDPOINT_URL`, in the environment or in the profile, cannot be used; \
+         give an address such as `https://s3.us-east-1.amazonaws.com`, without a user and a password",
+    ))
 }
 
 impl S3Bucket {

@@ -312,7 +312,9 @@ fn describe(error: &figment::Error) -> String {
         kind => {
             // What was given instead of text may be the secret itself.
             let said = match kind {
-                Kind::InvalidType(_, expected) if SECRETS.contains(&key.as_str()) => {
+                Kind::InvalidType(_, expected)
+                    if SECRETS.contains(&key.as_str()) || !key.contains('.') =>
+                {
                     format!("something that is not {expected}; put it in quotes")
                 }
                 kind => kind.to_string(),
@@ -377,6 +379,9 @@ mod tests {
                 ("R2_ACCESS_KEY", "hunt\rer2"),
                 ("R2_ACCESS_KEY", "hunt er2"),
                 ("R2_SECRET_KEY", "hunt\ner2"),
+                // What `docker run --env-file` makes of a line with quotes.
+                ("R2_SECRET_KEY", "\"hunter2\""),
+                ("PUBLIC_BASE_URL", "https://me:hunter2@a.example"),
                 ("BATCH_AWS_ACCESS_KEY", "hunt\ter2"),
                 ("BATCH_AWS_SECRET_KEY", "hunt\u{1}er2"),
                 ("BATCH_AWS_REGION", "us east"),
@@ -409,6 +414,7 @@ mod tests {
                 "[r2]\nsecret_key = [\"hunter2\"]\n",
                 "[deliver]\nsmtp_url = true\n",
                 "[r2]\nsecret_kee = \"hunter2\"\n",
+                "r2 = \"hunter2\"\n",
             ] {
                 jail.create_file(DEFAULT_FILE, text)?;
                 told.push(read(None, "{}").unwrap_err().to_string());
@@ -584,7 +590,7 @@ mod tests {
     #[test]
     fn secrets_are_taken_as_they_are() {
         Jail::expect_with(|jail| {
-            for secret in ["1.5", "0012", "true", "[1]", "\"quoted\""] {
+            for secret in ["1.5", "0012", "true", "[1]", "\"quoted"] {
                 jail.set_env("WPP_R2__ENDPOINT", "https://store.example");
                 jail.set_env("WPP_R2__ACCESS_KEY", secret);
                 jail.set_env("WPP_R2__SECRET_KEY", secret);

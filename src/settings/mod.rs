@@ -533,6 +533,18 @@ impl Settings {
         Ok((job_queue, job_definition))
     }
 
+    /// Whether the store's address names the bucket in front of its host, where it would be part of every
+    /// key.
+    fn endpoint_has_bucket(&self) -> bool {
+        let (Some(endpoint), Some(bucket)) = (&self.r2.endpoint, &self.r2.bucket) else {
+            return false;
+        };
+        let host = url::Url::parse(&endpoint.0)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned));
+        host.is_some_and(|host| host.starts_with(&format!("{}.", bucket.0)))
+    }
+
     /// The first of the allowed hosts that is none: the problem and its remedy.
     fn wrong_host(&self) -> Option<(String, String)> {
         let hosts = self.source.allowed_hosts.0.iter();
@@ -612,9 +624,9 @@ impl Settings {
                 "an address such as `https://sqs.us-east-1.amazonaws.com/123456789012/jobs`",
             ),
             (
-                set(&self.r2.endpoint, is_endpoint),
+                set(&self.r2.endpoint, is_endpoint) && !self.endpoint_has_bucket(),
                 "r2.endpoint",
-                "an address such as `https://<account>.r2.cloudflarestorage.com`",
+                "an address such as `https://<account>.r2.cloudflarestorage.com`, without the bucket",
             ),
             (
                 is_endpoint(&self.gcs.endpoint.0),
@@ -713,21 +725,25 @@ fn is_bucket(name: &str) -> bool {
 
 /// Whether this is an address on the web, without a query.
 fn is_web(text: &str) -> bool {
-    url::Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none())
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.query().is_none() && is_nobodys(&url)
+    })
+}
+
+/// Whether an address has neither a user nor a password: they would be shown wherever it is.
+fn is_nobodys(url: &url::Url) -> bool {
+    url.username().is_empty() && url.password().is_none()
 }
 
 fn is_web_with_path(text: &str) -> bool {
-    url::Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.path().len() > 1)
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.path().len() > 1 && is_nobodys(&url)
+    })
 }
 
 /// Whether this is the address of a service, and nothing more.
 fn is_endpoint(text: &str) -> bool {
-    is_web(text)
-        && url::Url::parse(text).is_ok_and(|url| {
-            url.path() == "/" && url.username().is_empty() && url.password().is_none()
-        })
+    is_web(text) && url::Url::parse(text).is_ok_and(|url| url.path() == "/")
 }
 
 /// The values, or a line for each that is missing.

@@ -215,7 +215,14 @@ impl Names {
 
 /// What is wrong with a value, by what is wrong with its text. It does not repeat it, for it may be a secret.
 fn tidy(text: &str) -> Result<&str, String> {
-    crate::text::tidy(text).map_err(|problem| format!("a value {problem}; take it out"))
+    let text =
+        crate::text::tidy(text).map_err(|problem| format!("a value {problem}; take it out"))?;
+    // `docker run --env-file` and others keep the quotes.
+    let in_quotes = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    if in_quotes('"') || in_quotes('\'') {
+        return Err("a value in quotes; take them away".to_owned());
+    }
+    Ok(text)
 }
 
 /// Serde for a type that is written as text: through its `Display` and its `parse`. `$more` are

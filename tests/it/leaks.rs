@@ -431,11 +431,16 @@ async fn no_secret_is_in_what_a_command_says() {
         ("AWS_SESSION_TOKEN", "hunter2-session-token-0123456789\n"),
     ];
     let both: Vec<(&str, &str)> = chain.into_iter().chain(broken).collect();
+    let endpoint = [(
+        "AWS_ENDPOINT_URL",
+        "http://me:hunter2-of-the-proxy@127.0.0.1:1",
+    )];
+    let address: Vec<(&str, &str)> = chain.into_iter().chain(endpoint).collect();
     let (submit, processor) = (
         env!("CARGO_BIN_EXE_submit"),
         env!("CARGO_BIN_EXE_processor"),
     );
-    for different in [&[][..], &chain, &both] {
+    for different in [&[][..], &chain, &both, &address] {
         for (program, args) in [
             (processor, &["config"][..]),
             (processor, &["config", "--json"]),
@@ -455,6 +460,33 @@ async fn no_secret_is_in_what_a_command_says() {
             (submit, &["cancel", "smith"]),
             (submit, &[manifest, "--dry-run"]),
             (submit, &[manifest, "--force"]),
+            // Addresses where none is meant, and with what should not be in them.
+            (
+                processor,
+                &[
+                    "run",
+                    manifest,
+                    "-o",
+                    "https://a.example/b.zip?sig=hunter2-token-of-a-photo",
+                ],
+            ),
+            (
+                processor,
+                &[
+                    "plan",
+                    "https://a.example/m.json?token=hunter2-token-of-a-photo",
+                ],
+            ),
+            (
+                processor,
+                &[
+                    "run",
+                    "--from",
+                    "gs://me:hunter2-of-the-proxy@bucket/x/",
+                    "-o",
+                    "a.zip",
+                ],
+            ),
         ] {
             let mut command = scene.command(program, args);
             let output = command.envs(different.iter().copied()).output().unwrap();

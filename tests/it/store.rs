@@ -418,6 +418,14 @@ async fn the_aws_chain_is_used_without_our_own_keys() {
         .unwrap();
     assert_eq!(code(&output), 0, "{}", said(&output));
     assert!(store.object("a.zip").await.is_some());
+    // An empty one is not set, as containers have it.
+    let output = processor_by_aws_chain(folder.path(), &store, &args)
+        .env("AWS_ENDPOINT_URL_S3", "")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", said(&output));
 }
 
 /// Profiles as people have them: a program that gives keys, in a file with the line ends of another system,

@@ -49,8 +49,8 @@ export function read(env: Env): Settings {
   const region = need("BATCH_AWS_REGION");
   // As the programs say it. Cloudflare's dashboard shows the address with the bucket, where no job would be found.
   const store = (given = address("R2_ENDPOINT")) => {
-    if (given && !/^https?:\/\/[^/?#@]+$/.test(given))
-      wrong.push("R2_ENDPOINT cannot be used; give an address such as `https://<account>.r2.cloudflarestorage.com`");
+    if (given && (!/^https?:\/\/[^/?#@]+$/.test(given) || given.includes(`//${bucket}.`)))
+      wrong.push("R2_ENDPOINT cannot be used; give an address such as `https://<account>.r2.cloudflarestorage.com`, without the bucket");
     return given;
   };
   const endpoint = (name: keyof Env, otherwise: string, used = text(name) ? name : "AWS_ENDPOINT_URL") =>

@@ -19,6 +19,7 @@ use wedding_photo_processor::settings::{Loaded, LogFormat, Settings};
 use wedding_photo_processor::sink::discard::DiscardSink;
 use wedding_photo_processor::sink::file::FileSink;
 use wedding_photo_processor::sink::s3::S3Sink;
+use wedding_photo_processor::text::shown;
 use wedding_photo_processor::verify::{self, Completeness, Findings};
 
 use crate::args::{Command, DemoArgs, PlanArgs, RunArgs, VerifyArgs};
@@ -345,7 +346,8 @@ impl Destination {
         }
         if text.contains("://") {
             return Err(Failure::usage(format!(
-                "cannot write to `{text}`; name a file, a folder, or s3://bucket/key"
+                "cannot write to `{}`; name a file, a folder, or s3://bucket/key",
+                shown(&text)
             )));
         }
         if output == Path::new("/dev/null") {

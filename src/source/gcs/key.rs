@@ -3,6 +3,8 @@
 //!
 //! Forms: "Authentication in Google Cloud, application default credentials" and Google's AIP-4112 to 4117.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
@@ -49,12 +51,19 @@ pub(super) fn read(text: &str) -> Result<Value, String> {
     let parsed: Result<Value, _> = serde_json::from_str(text);
     let mut key = parsed.map_err(|error| {
         redact::learn(text);
+        if text.starts_with(['"', '\'']) {
+            return "it stands in quotes; take them away".to_owned();
+        }
+        let decoded = BASE64_STANDARD.decode(text.replace(['\n', '\r'], ""));
+        if decoded.is_ok_and(|bytes| bytes.first() == Some(&b'{')) {
+            return "it is in base64; give the text itself, or the file".to_owned();
+        }
         let (line, column) = (error.line(), error.column());
         format!("it is not JSON (line {line}, column {column})")
     })?;
     learn(&key);
     if key.as_str().is_some() {
-        return Err("it is a text in quotes; take them away".to_owned());
+        return Err("it stands in quotes; take them away".to_owned());
     }
     mend(&mut key)?;
     Ok(key)
