@@ -67,9 +67,10 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     pub(crate) fn start() -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port().to_string();
-        drop(free);
+        // Not one of those that the system gives to connections, which could take it before moto does.
+        let mut ports = std::iter::repeat_with(|| rand::random_range(20_000..32_000_u16));
+        let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = ports.find(is_free).unwrap().to_string();
         let python = service("TEST_PYTHON");
         let server = Running::start(
             Command::new(&python)
