@@ -49,6 +49,13 @@ pub fn source(settings: &Settings, store: &Store) -> Result<RoutedSource, Failur
             settings.proxies.hosts().join("`, `")
         );
     }
+    let google = settings.gcs.credentials.as_ref();
+    if let Some(problem) = google.and_then(|given| given.0.problem()) {
+        tracing::warn!(
+            "what is in `GOOGLE_APPLICATION_CREDENTIALS` is not a key of a Google service account: \
+             {problem}; photos in `gs://` cannot be had"
+        );
+    }
     RoutedSource::new(settings.source_options(store.clone())).map_err(Failure::usage)
 }
 

@@ -64,6 +64,17 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// What is wrong with a key that was given as text, if anything is: for the start of a program, which goes
+    /// on, since only photos in `gs://` need it.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::Json(text) => key::read(text).err(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
