@@ -312,9 +312,10 @@ fn describe(error: &figment::Error) -> String {
         kind => {
             // What was given instead of text may be the secret itself.
             let said = match kind {
-                Kind::InvalidType(_, expected)
-                    if SECRETS.contains(&key.as_str()) || !key.contains('.') =>
-                {
+                Kind::InvalidType(..) if !key.contains('.') => {
+                    "it is a section; set what is in it, by names such as `r2.bucket`".to_owned()
+                }
+                Kind::InvalidType(_, expected) if SECRETS.contains(&key.as_str()) => {
                     format!("something that is not {expected}; put it in quotes")
                 }
                 kind => kind.to_string(),
