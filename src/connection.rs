@@ -19,7 +19,7 @@ const UNKNOWN_NAME: [&str; 5] = [
     "Name has no usable address",
     "nodename nor servname provided",
 ];
-/// What the standard library says before the system's words for a name.
+/// The standard library's words before the system's words for a name.
 const LOOKUP: &str = "failed to lookup address information";
 
 /// The cause why a host cannot be connected to, in our words. The host itself may be a secret.
@@ -94,7 +94,7 @@ impl fmt::Display for Cause {
 
 impl Error for Cause {}
 
-/// What kind of failure it was.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The other side cannot prove who it is.
@@ -103,7 +103,7 @@ pub(crate) enum Kind {
     Network,
 }
 
-/// What happened to a connection to `place`, as a sentence without a full stop; `None` if the error says
+/// Tells what happened to a connection to `place`, as a sentence without a full stop; `None` if the error says
 /// nothing of a connection.
 pub(crate) fn failure(error: &(dyn Error + 'static), place: &str) -> Option<(Kind, String)> {
     let causes = causes(error);

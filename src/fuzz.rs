@@ -116,7 +116,7 @@ pub fn message(data: &[u8]) {
     }
 }
 
-/// What the bucket holds: states and subscribers.
+/// Objects of the bucket: states and subscribers.
 pub fn state(data: &[u8]) {
     if let Ok(state) = State::from_json(data) {
         assert_eq!(State::from_json(&state.to_json()).ok(), Some(state));

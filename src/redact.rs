@@ -17,7 +17,7 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What stands in place of a secret.
+/// The text that replaces a secret.
 const MASK: &str = "[redacted]";
 /// The shortest secret that is looked for, in bytes: a shorter one is part of words.
 const SHORTEST: usize = 8;
@@ -29,7 +29,7 @@ const PIECE: usize = 20;
 /// A list of so many numbers, each of them a byte, is somebody's bytes and tells people nothing.
 const BYTES_IN_A_LIST: usize = 8;
 
-/// What is looked for.
+/// The secrets, and the search for them.
 struct Known {
     secrets: BTreeSet<String>,
     /// `None` where there is no secret, or where one was learned since it was made.
@@ -91,7 +91,7 @@ pub fn learn_password(address: &str) {
     }
 }
 
-/// How a secret may be written: as it is or in pieces, within JSON or Rust, in an address, as hexadecimal
+/// Spellings of a secret: as it is or in pieces, within JSON or Rust, in an address, as hexadecimal
 /// digits, in base64 with whatever stands before it. (Lists of bytes are masked whatever they hold.)
 fn spellings(secret: &str) -> Vec<String> {
     let mut found = vec![
@@ -195,7 +195,7 @@ pub fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
     found
 }
 
-/// Where numbers from 0 to 255 stand with commas between them, as `Debug` has bytes.
+/// Finds where numbers from 0 to 255 stand with commas between them, as `Debug` has bytes.
 fn lists_of_bytes(text: &str) -> Vec<(usize, usize)> {
     let bytes = text.as_bytes();
     let (mut found, mut at) = (Vec::new(), 0);

@@ -19,7 +19,7 @@ pub fn tidy(text: &str) -> Result<&str, &'static str> {
     }
 }
 
-/// What may be shown of something that may be an address: all but its query, its fragment, and a user and a
+/// The part of an address that may be shown: all but its query, its fragment, and a user and a
 /// password, any of which may be a secret.
 pub fn shown(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else {

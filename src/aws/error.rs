@@ -111,7 +111,7 @@ where
                 Temporary,
                 match our_words(error) {
                     Some(words) => format!("the credentials could not be had: {words}"),
-                    None => "the AWS credentials could not be had (the log says more); where they come from a \
+                    None => "the AWS credentials are unavailable (the log says more); where they come from a \
                              log-in, log in again (`aws sso login`, `aws login`)"
                         .to_owned(),
                 },
@@ -158,7 +158,7 @@ fn no_connection(
     }
 }
 
-/// What an error of ours says that the SDK hands on: about keys in a secret, or keys that no request can
+/// Finds the words of an error of ours that the SDK hands on: about keys in a secret, or keys that no request can
 /// carry.
 fn our_words(error: &(dyn Error + 'static)) -> Option<String> {
     connection::causes(error)
@@ -315,7 +315,7 @@ fn refused(context: &Context<'_>, name: &str, status: u16, said: &str) -> String
     }
 }
 
-/// What is wrong with a name, a key or a permission.
+/// Names what is wrong with a name, a key or a permission.
 fn wrong_setting(
     context: &Context<'_>,
     code: &str,
@@ -370,7 +370,7 @@ fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
         .find_map(|cause| cause.downcast_ref())
 }
 
-/// Whether a refusal is about the key that something is encrypted with: SQS and S3 have codes for it
+/// Returns whether a refusal is about the key that something is encrypted with: SQS and S3 have codes for it
 /// (`KMS.AccessDeniedException`, `KmsDisabled`), and all say it in a message as well.
 pub(crate) fn about_kms(code: &str, name: &str, message: Option<&str>) -> bool {
     let said = message.unwrap_or_default().to_ascii_lowercase();
@@ -378,7 +378,7 @@ pub(crate) fn about_kms(code: &str, name: &str, message: Option<&str>) -> bool {
     code.to_ascii_lowercase().contains("kms") || (name == "AccessDenied" && words)
 }
 
-/// What a service says, short and without control characters: for people at a terminal.
+/// A service's message, short and without control characters: for people at a terminal.
 fn plain(said: &str) -> String {
     let said = crate::redact::text(said);
     let said: String = said.chars().filter(|letter| !letter.is_control()).collect();

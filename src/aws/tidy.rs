@@ -9,7 +9,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use super::AwsError;
 use crate::redact;
 
-/// Whether this can be a region: it becomes part of a host's name.
+/// Returns whether this can be a region: it becomes part of a host's name.
 pub fn is_region(region: &str) -> bool {
     !region.is_empty()
         && region.len() <= 63

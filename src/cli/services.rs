@@ -53,7 +53,7 @@ pub fn source(settings: &Settings, store: &Store) -> Result<RoutedSource, Failur
     if let Some(problem) = google.and_then(|given| given.0.problem()) {
         tracing::warn!(
             "what is in `GOOGLE_APPLICATION_CREDENTIALS` is not a key of a Google service account: \
-             {problem}; photos in `gs://` cannot be had"
+             {problem}; photos in `gs://` are unavailable"
         );
     }
     RoutedSource::new(settings.source_options(store.clone())).map_err(Failure::usage)

@@ -302,7 +302,7 @@ fn blank(text: &str, secret: &str) -> String {
     blanked
 }
 
-/// What a mail server's answer means (RFC 5321, 4.2.1). Its own words go to the log alone.
+/// Tells what a mail server's answer means (RFC 5321, 4.2.1). Its own words go to the log alone.
 fn refused(error: &lettre::transport::smtp::Error, to: &str) -> Undelivered {
     // Servers like to repeat the address, which is to be nowhere.
     let said = without(&crate::chain(error), to);
@@ -341,7 +341,7 @@ fn refused(error: &lettre::transport::smtp::Error, to: &str) -> Undelivered {
     }
 }
 
-/// What a code is about (RFC 3463, 3).
+/// The subject of a code (RFC 3463, 3).
 fn why_refused(answer: &str) -> &'static str {
     let subject = answer.split(['.', ' ']).nth(2);
     match subject {

@@ -180,7 +180,7 @@ where
 /// The most that clocks may differ (S3, `RequestTimeTooSkewed`).
 const MAX_SKEW: Duration = Duration::from_mins(15);
 
-/// Whether the store's clock, as it stands in the answer, differs too much from this machine's.
+/// Returns whether the store's clock, as it stands in the answer, differs too much from this machine's.
 fn is_skewed(answer: &HttpResponse) -> bool {
     let date = answer.headers().get("date");
     let theirs = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
@@ -283,7 +283,7 @@ fn by_code(
     }
 }
 
-/// What is wrong with the keys, or with whoever uses them.
+/// Names what is wrong with the keys, or with whoever uses them.
 fn wrong_keys(
     names: &Names,
     status: u16,
@@ -321,7 +321,7 @@ fn wrong_keys(
     })
 }
 
-/// What is wrong with the bucket, or with what the keys may do to it.
+/// Names what is wrong with the bucket, or with what the keys may do to it.
 fn wrong_bucket(
     names: &Names,
     bucket: &str,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use load::{DEFAULT_FILE, Effective, Loaded, SECRETS, SettingsError, env_name};
 pub use value::{Folder, GoogleCredentials, Human, MemoryBudget, Names, Secret, Size, Text};
 
-use crate::aws::{AwsOptions, Keys};
+use crate::aws::{AwsOptions, Keys, is_region};
 use crate::deliver::DeliverOptions;
 use crate::deliver::wire::{MailOptions, SecretText, WireOptions};
 use crate::engine::EngineOptions;
@@ -533,7 +533,7 @@ impl Settings {
         Ok((job_queue, job_definition))
     }
 
-    /// Whether the store's address names the bucket in front of its host, where it would be part of every
+    /// Returns whether the store's address names the bucket in front of its host, where it would be part of every
     /// key.
     fn endpoint_has_bucket(&self) -> bool {
         let (Some(endpoint), Some(bucket)) = (&self.r2.endpoint, &self.r2.bucket) else {
@@ -708,14 +708,9 @@ pub struct ServiceNames {
     pub queue_url: String,
 }
 
-/// Whether this can be the id of a key, as it stands in a request's head.
+/// Returns whether this can be the id of a key, as it stands in a request's head.
 fn is_key_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// Whether this can be a region, as it stands in the name of a host.
-fn is_region(region: &str) -> bool {
-    crate::aws::is_region(region)
 }
 
 /// Whether this names a bucket, or many.
@@ -730,7 +725,7 @@ fn is_web(text: &str) -> bool {
     })
 }
 
-/// Whether an address has neither a user nor a password: they would be shown wherever it is.
+/// Returns whether an address has neither a user nor a password: they would be shown wherever it is.
 fn is_nobodys(url: &url::Url) -> bool {
     url.username().is_empty() && url.password().is_none()
 }

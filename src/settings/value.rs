@@ -213,7 +213,7 @@ impl Names {
     }
 }
 
-/// What is wrong with a value, by what is wrong with its text. It does not repeat it, for it may be a secret.
+/// Tidies a value. The error does not repeat it, because it may be a secret.
 fn tidy(text: &str) -> Result<&str, String> {
     let text =
         crate::text::tidy(text).map_err(|problem| format!("a value {problem}; take it out"))?;

@@ -65,7 +65,7 @@ impl Credentials {
 }
 
 impl Credentials {
-    /// What is wrong with a key that was given as text, if anything is: for the start of a program, which goes
+    /// Names what is wrong with a key that was given as text, if anything is: for the start of a program, which goes
     /// on, since only photos in `gs://` need it.
     pub fn problem(&self) -> Option<String> {
         match self {
@@ -249,7 +249,7 @@ impl Access {
         tracing::warn!("there is no token for {self}; Google's library says: {said}");
         if error.is_transient() {
             let why = connection::failure(error, "Google").map_or_else(
-                || "Google's token service is in trouble".to_owned(),
+                || "Google's token service returned a server error".to_owned(),
                 |(_, what)| what,
             );
             return SourceError::transient(format!("there is no token for {self}: {why}"));
@@ -265,7 +265,7 @@ impl Access {
     }
 }
 
-/// What Google's token service means ("OAuth 2.0 error codes", and its words for service accounts).
+/// Tells what Google's token service means ("OAuth 2.0 error codes", and its words for service accounts).
 fn why_no_token(said: &str, error: &(dyn Error + 'static)) -> String {
     if let Some((_, what)) = connection::failure(error, "Google") {
         return what;

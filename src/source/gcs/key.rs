@@ -141,7 +141,7 @@ fn line_breaks(pem: &str) -> String {
     format!("{}\n", lines.join("\n").trim())
 }
 
-/// Whether Google's library can sign with it: PKCS #8 (RFC 5208) in PEM (RFC 7468).
+/// Checks that Google's library can sign with it: PKCS #8 (RFC 5208) in PEM (RFC 7468).
 fn check(pem: &str) -> Result<(), String> {
     let pem = pem.trim();
     let remedy = "copy it anew from the file that Google made";
