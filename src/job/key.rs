@@ -146,6 +146,7 @@ impl<'de> Deserialize<'de> for JobKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::rules::JOB_FOLDERS;
     use crate::manifest::{Defaults, Manifest, SourceRules};
 
     /// Vectors that every implementation of the id must reproduce.
@@ -181,6 +182,12 @@ mod tests {
         assert_eq!(job.archives("5ec"), format!("archives/smith/{id}-5ec/"));
         assert_eq!(Layout::job_of_state(&job.state()), Some(job.clone()));
         assert_eq!(Layout::job_of_state(&job.manifest()), None);
+        for key in [job.manifest(), job.archives("5ec")] {
+            assert!(
+                JOB_FOLDERS.iter().any(|folder| key.starts_with(folder)),
+                "{key}"
+            );
+        }
         for bad in [
             "",
             "smith",

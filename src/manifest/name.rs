@@ -17,6 +17,87 @@ pub(super) const MAX_SEGMENT_BYTES: usize = 255;
 const MAX_EXTENSION_BYTES: usize = 16;
 /// Stems that Windows keeps for devices, beside `COM1` and `LPT1` and their like.
 const RESERVED_STEMS: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
+/// Extensions of files that run, install or connect to somewhere when they are tapped or even only
+/// shown (those that Outlook blocks, "Blocked attachments in Outlook", and their like on Macs, Linux
+/// and Android). No photo has one; from a stranger's phone they are malware.
+const RUNNABLE: [&str; 72] = [
+    "action",
+    "apk",
+    "app",
+    "appinstaller",
+    "application",
+    "appref-ms",
+    "appx",
+    "appxbundle",
+    "bat",
+    "chm",
+    "cmd",
+    "com",
+    "command",
+    "cpl",
+    "desktop",
+    "diagcab",
+    "dll",
+    "dmg",
+    "exe",
+    "fileloc",
+    "gadget",
+    "hlp",
+    "hta",
+    "img",
+    "inetloc",
+    "inf",
+    "ins",
+    "iso",
+    "isp",
+    "jar",
+    "jnlp",
+    "js",
+    "jse",
+    "library-ms",
+    "lnk",
+    "mobileconfig",
+    "msc",
+    "msh",
+    "msi",
+    "msix",
+    "msixbundle",
+    "msp",
+    "mst",
+    "pif",
+    "pkg",
+    "ps1",
+    "ps1xml",
+    "psc1",
+    "psd1",
+    "psm1",
+    "reg",
+    "scf",
+    "scr",
+    "sct",
+    "search-ms",
+    "searchconnector-ms",
+    "settingcontent-ms",
+    "sh",
+    "shb",
+    "shs",
+    "terminal",
+    "url",
+    "vb",
+    "vbe",
+    "vbs",
+    "vhd",
+    "vhdx",
+    "webloc",
+    "website",
+    "workflow",
+    "wsf",
+    "wsh",
+];
+/// Files that Windows reads when it shows a folder or a drive.
+const READ_WITH_FOLDERS: [&str; 2] = ["autorun.inf", "desktop.ini"];
+/// What makes a runnable file one that only opens as text.
+const HARMLESS: &str = ".txt";
 
 /// A relative path inside an archive that every system can unpack.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,12 +107,12 @@ pub struct EntryName(String);
 impl EntryName {
     /// Makes a name safe; `None` when nothing is left of it.
     pub fn sanitize(name: &str) -> Option<Self> {
-        // Marks go first: what they kept apart may compose.
         let name: Cow<'_, str> = if name.is_ascii() {
             Cow::Borrowed(name)
         } else {
-            let marks_aside = name.chars().filter(|c| !is_direction_mark(*c));
-            Cow::Owned(marks_aside.nfc().collect())
+            let composed: String = name.nfc().collect();
+            // What invisible characters kept apart may compose.
+            Cow::Owned(without_invisible(&composed).nfc().collect())
         };
         let name = name.replace('\\', "/");
         let segments: Vec<String> = without_drive(&name)
@@ -60,15 +141,10 @@ impl EntryName {
 impl TryFrom<String> for EntryName {
     type Error = String;
 
-    /// Accepts only names that are safe already.
+    /// Makes a name safe that was written by a program with other rules, such as an older one.
     fn try_from(name: String) -> Result<Self, String> {
-        match Self::sanitize(&name) {
-            Some(safe) if safe.0 == name => Ok(safe),
-            _ => Err(format!(
-                "`{}` is not a safe entry name",
-                name.escape_debug()
-            )),
-        }
+        Self::sanitize(&name)
+            .ok_or_else(|| format!("nothing is left of the name `{}`", name.escape_debug()))
     }
 }
 
@@ -118,24 +194,39 @@ fn without_drive(name: &str) -> &str {
 
 /// One file or folder name made safe; `None` when nothing is left or it is `.` or `..`.
 fn safe_segment(segment: &str) -> Option<String> {
-    let replaced: String = segment
-        .chars()
-        .map(|c| match c {
-            '<' | '>' | ':' | '"' | '|' | '?' | '*' => '_',
-            c if c.is_control() => '_',
-            c => c,
-        })
-        .collect();
+    let mut replaced = String::with_capacity(segment.len());
+    for c in segment.chars() {
+        match c {
+            '<' | '>' | ':' | '"' | '|' | '?' | '*' => replaced.push('_'),
+            c if c.is_control() => replaced.push('_'),
+            // A run of spaces pushes the extension out of sight.
+            c if c.is_whitespace() && replaced.ends_with(char::is_whitespace) => {}
+            c => replaced.push(c),
+        }
+    }
     let trimmed = trim_segment(&replaced);
     if trimmed.is_empty() {
         return None;
     }
-    let short = shorten(trimmed);
+    let mut short = shorten(trimmed);
+    if is_runnable(&short) {
+        short = shorten(&format!("{short}{HARMLESS}"));
+    }
     Some(if is_reserved(&short) {
         shorten(&format!("_{short}"))
     } else {
         short
     })
+}
+
+/// Whether a system runs the file, or does what it says, when somebody opens it or its folder.
+fn is_runnable(segment: &str) -> bool {
+    let name = segment.to_ascii_lowercase();
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    RUNNABLE.binary_search(&extension).is_ok()
+        || READ_WITH_FOLDERS.contains(&name.as_str())
+        // Explorer shows a folder called `x.{…}` as the part of Windows that has this id.
+        || extension.starts_with('{')
 }
 
 /// Windows drops trailing dots and spaces; leading spaces only confuse.
@@ -149,6 +240,38 @@ fn trim_segment(segment: &str) -> &str {
 /// (Unicode Technical Report 36, "Bidirectional Text Spoofing").
 pub(crate) fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Characters that nobody sees, so that two names look alike or an extension does not look like one.
+fn is_invisible(c: char) -> bool {
+    is_direction_mark(c)
+        || matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+                | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}'..='\u{2065}'
+                | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        )
+}
+
+/// Joiners, which emoji, Persian and the scripts of India are written with.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+/// Without what nobody sees. A joiner stays between characters of such scripts, where it shows.
+fn without_invisible(name: &str) -> String {
+    let mut kept = String::with_capacity(name.len());
+    let mut chars = name.chars().filter(|c| !is_invisible(*c)).peekable();
+    while let Some(c) = chars.next() {
+        let joins = |other: char| !other.is_ascii() && !is_joiner(other) && !other.is_whitespace();
+        let shows = !is_joiner(c)
+            || kept.chars().next_back().is_some_and(joins)
+                && chars.peek().copied().is_some_and(joins);
+        if shows {
+            kept.push(c);
+        }
+    }
+    kept
 }
 
 /// Whether Windows takes the name for a device, whatever its extension.
@@ -235,6 +358,24 @@ mod tests {
             "חתונה.jpg",
             "cafe\u{301}.jpg",
             "gpj.\u{202e}exe.jpg",
+            "IMG_1.jpg.exe",
+            "IMG_1.EXE",
+            "Party.lnk . ",
+            "a.library-ms",
+            "see.url",
+            "Desktop.ini",
+            "sub/autorun.inf",
+            "Camera.{20D04FE0-3AEA-1069-A2D8-08002B30309D}/a.jpg",
+            "IMG_1.jpg            .scr",
+            "a\u{a0}\u{a0} \u{2003}b.jpg",
+            "zero\u{200b}width\u{feff}.\u{200d}jpg",
+            "left\u{200e}right\u{200f}\u{61c}.jpg",
+            "family 👨\u{200d}👩\u{200d}👧.jpg",
+            "می\u{200c}خواهم.jpg",
+            "e\u{200d}\u{301}.jpg",
+            "commercial.com",
+            "notes.txt",
+            "exe",
             long.as_str(),
         ];
         let table: Vec<String> = names
@@ -242,6 +383,20 @@ mod tests {
             .map(|name| format!("{:40} -> {}", name.escape_debug().to_string(), safe(name)))
             .collect();
         insta::assert_snapshot!(table.join("\n"));
+    }
+
+    #[test]
+    fn extensions_that_run_are_found_by_halves() {
+        assert!(RUNNABLE.is_sorted());
+    }
+
+    #[test]
+    fn names_of_older_states_are_read() {
+        let read: Vec<EntryName> = serde_json::from_str(r#"["two  spaces.jpg", "a.exe"]"#).unwrap();
+        assert_eq!(
+            serde_json::to_string(&read).unwrap(),
+            r#"["two spaces.jpg","a.exe.txt"]"#
+        );
     }
 
     #[test]
@@ -259,7 +414,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_safe_name_stays_as_it_is(
-            name in prop_oneof![".{0,400}", "([a-zé.]|/|\u{301}|\u{202a}|\u{2066}|\u{327}| |CON|:){0,12}"]
+            name in prop_oneof![".{0,400}", "([a-zé.]|/|\u{301}|\u{202a}|\u{2066}|\u{327}| |CON|:|\u{200d}|\u{200b}|\u{212a}|\u{a0}|[.]exe|[.][{]){0,12}"]
         ) {
             if let Some(once) = EntryName::sanitize(&name) {
                 prop_assert_eq!(EntryName::sanitize(once.as_str()), Some(once.clone()));
@@ -267,6 +422,8 @@ mod tests {
                     prop_assert!(!segment.is_empty() && segment != "." && segment != "..");
                     prop_assert!(segment.len() <= MAX_SEGMENT_BYTES);
                     prop_assert!(!segment.ends_with(['.', ' ']));
+                    prop_assert!(!segment.contains("  "));
+                    prop_assert!(!is_runnable(segment));
                     prop_assert!(!segment.contains(|c: char| c.is_control() || "<>:\"|?*\\".contains(c)));
                 }
             }

@@ -4,6 +4,9 @@ use ::url::{Host, Url};
 
 use super::stored::{Scheme, StoredUrl};
 
+/// Folders of the jobs' bucket that belong to jobs (`crate::job::Layout`).
+pub(crate) const JOB_FOLDERS: [&str; 3] = ["jobs/", "archives/", "builds/"];
+
 /// Rules about where photos may come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceRules {
@@ -15,7 +18,7 @@ pub struct SourceRules {
     /// Private buckets: `gs://bucket` or `s3://bucket`, with a folder behind it where only that is
     /// meant, `gs://*` for all that the credentials open, or `*` for all of both kinds.
     pub allowed_buckets: Vec<String>,
-    /// The bucket of the jobs, at `s3://`: what others have handed in is never a photo.
+    /// The bucket of the jobs, at `s3://`: what belongs to jobs is never a photo.
     pub job_bucket: Option<String>,
 }
 
@@ -52,12 +55,30 @@ impl SourceRules {
         })
     }
 
-    /// Returns whether this is, or has in it, what belongs to jobs.
-    pub(super) fn holds_jobs(&self, url: &StoredUrl) -> bool {
-        let (key, jobs) = (url.key(), "jobs/");
-        url.scheme() == Scheme::S3
-            && self.job_bucket.as_deref() == Some(url.bucket())
-            && (key.starts_with(jobs) || url.is_folder() && jobs.starts_with(key))
+    /// Refuses what is, or has in it, what belongs to jobs: manifests with others' tokens, and their
+    /// archives. The error is a problem and its remedy.
+    pub(super) fn check_jobs_apart(&self, url: &StoredUrl) -> Result<(), (String, String)> {
+        if url.scheme() != Scheme::S3 || self.job_bucket.as_deref() != Some(url.bucket()) {
+            return Ok(());
+        }
+        let key = url.key();
+        // Stores that keep objects as files drop such slashes, and then `//jobs/` is `jobs/`.
+        if key.starts_with('/') || key.contains("//") {
+            return Err((
+                "has two slashes in a row, which is not allowed in the bucket of the jobs"
+                    .to_owned(),
+                "write one, or keep photos in a bucket of their own".to_owned(),
+            ));
+        }
+        let is_held =
+            |folder: &str| key.starts_with(folder) || url.is_folder() && folder.starts_with(key);
+        match JOB_FOLDERS.into_iter().find(|folder| is_held(folder)) {
+            Some(folder) => Err((
+                format!("has `{folder}` in it, where the jobs and archives of others are"),
+                "name another folder, or keep photos in a bucket of their own".to_owned(),
+            )),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn allows_stored(&self, url: &StoredUrl) -> bool {

@@ -97,12 +97,7 @@ impl StoredUrl {
             bucket: bucket.to_owned(),
             key: key.to_owned(),
         };
-        if rules.holds_jobs(&url) {
-            return Err((
-                "has in it what others have handed in".to_owned(),
-                "name another folder, or keep photos in a bucket of their own".to_owned(),
-            ));
-        }
+        rules.check_jobs_apart(&url)?;
         if !rules.allows_stored(&url) {
             return Err((
                 format!("is in the bucket `{scheme}://{bucket}`, which is not allowed"),
@@ -237,9 +232,21 @@ mod tests {
             ("s3://photos/", false),
             ("s3://photos/jobs/", false),
             ("s3://photos/jobs/e/1/manifest.json", false),
+            ("s3://photos/archives/", false),
+            ("s3://photos/archives/e/1-5ec/Smith.zip", false),
+            ("s3://photos/builds/1/index.json", false),
+            // MinIO and others take all of these for `jobs/e/1/manifest.json`.
+            ("s3://photos//jobs/e/1/manifest.json", false),
+            ("s3://photos//", false),
+            ("s3://photos/jobs//e/1/manifest.json", false),
+            ("s3://photos/events//7/a.jpg", false),
+            ("s3://photos/events/7//", false),
             ("s3://photos/events/7/", true),
+            ("s3://photos/events/jobs/", true),
             ("s3://photos/jobs.jpg", true),
+            ("s3://photos/archives.jpg", true),
             ("s3://others/jobs/", true),
+            ("s3://others/events//7/a.jpg", true),
             ("gs://photos/jobs/", true),
         ] {
             assert_eq!(PhotoUrl::parse(url, &rules).is_ok(), allowed, "{url}");

@@ -89,6 +89,22 @@ async fn event() -> (Origin, tempfile::TempDir) {
 }
 
 #[test]
+fn a_container_of_batch_takes_no_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_batch = |args: &[&str]| {
+        let mut command = processor(folder.path(), args);
+        let output = command.env("AWS_BATCH_JOB_ID", "7").output().unwrap();
+        assert_eq!(code(&output), ExitCode::Usage as i32, "{args:?}");
+        output
+    };
+    in_batch(&["plan", "--from", "gs://any/"]);
+    in_batch(&["verify", "a.zip"]);
+    in_batch(&["config"]);
+    let run = in_batch(&["run", "--from", "gs://any/", "-o", "s3://elsewhere/a.zip"]);
+    assert_conversation!(conversation(folder.path(), &run));
+}
+
+#[test]
 fn help_is_help() {
     let folder = tempfile::tempdir().unwrap();
     for command in ["", "run", "plan", "verify", "demo", "config"] {

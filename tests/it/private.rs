@@ -376,6 +376,7 @@ fn processor(folder: &Path, google: &Google, credentials: &str, args: &[&str]) -
             google.url.trim_start_matches("http://"),
         )
         .env("WPP_GCS__ENDPOINT", &google.url)
+        .env("WPP_SOURCE__ALLOW_PRIVATE", "true")
         .env(
             "WPP_SOURCE__ALLOWED_BUCKETS",
             format!("gs://{}", google.bucket),

@@ -1,5 +1,6 @@
 //! What each command does: settings → adapters → library → output.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -23,7 +24,7 @@ use wedding_photo_processor::text::shown;
 use wedding_photo_processor::verify::{self, Completeness, Findings};
 
 use crate::args::{Command, DemoArgs, PlanArgs, RunArgs, VerifyArgs};
-use crate::drain::drain;
+use crate::drain::{BATCH_JOB_ID, drain};
 use crate::progress_bar::Bar;
 
 /// What every command needs.
@@ -37,6 +38,7 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Result<E
     let Some(command) = command else {
         return drain(context).await;
     };
+    refuse_in_batch(std::env::var_os(BATCH_JOB_ID).as_deref())?;
     match command {
         Command::Run(args) => run_manifest(&args, context).await,
         Command::Plan(args) => plan(&args, context).await,
@@ -44,6 +46,19 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Result<E
         Command::Demo(args) => run_demo(&args, context).await,
         Command::Config(args) => config(&context.loaded, args.json),
     }
+}
+
+/// Refuses every command in a container of AWS Batch. `batch:SubmitJob` lets its caller choose the
+/// command, and the container has keys that the caller has not. The caller chooses the environment,
+/// too, so that this only makes misuse harder.
+fn refuse_in_batch(batch_job_id: Option<&OsStr>) -> Result<(), Failure> {
+    if batch_job_id.is_none_or(OsStr::is_empty) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "a container of AWS Batch only drains the job queue, and takes no command (`{BATCH_JOB_ID}` is \
+         set); start it without one, or run the command elsewhere"
+    )))
 }
 
 async fn run_manifest(args: &RunArgs, context: &Context) -> Result<ExitCode, Failure> {

@@ -13,7 +13,7 @@ use wedding_photo_processor::settings::Settings;
 use crate::commands::Context;
 
 /// AWS Batch tells a container these (its documentation, "AWS Batch job environment variables").
-const BATCH_JOB_ID: &str = "AWS_BATCH_JOB_ID";
+pub(crate) const BATCH_JOB_ID: &str = "AWS_BATCH_JOB_ID";
 const BATCH_JOB_ATTEMPT: &str = "AWS_BATCH_JOB_ATTEMPT";
 /// ECS, on which Batch runs, tells where to ask for more ("Task metadata endpoint version 4").
 const ECS_METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";

@@ -14,7 +14,7 @@ use http::{Method, Response};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 
 pub use self::credentials::{Access, Credentials};
 use super::google::Resource;
@@ -81,14 +81,42 @@ struct Listing {
     next_page_token: Option<String>,
 }
 
+/// Returns whether credentials may be sent there: whoever can change an environment variable must not
+/// get them. Google's private and regional endpoints are all below `googleapis.com`.
+fn may_have_credentials(endpoint: &Url, allow_private: bool) -> bool {
+    let is_loopback = match endpoint.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let is_googles = endpoint.scheme() == "https"
+        && endpoint.port().is_none()
+        && (endpoint.domain()).is_some_and(|name| name.ends_with(".googleapis.com"));
+    is_googles || allow_private && is_loopback
+}
+
 impl GcsSource {
     /// Makes ready; nothing is asked yet. Of `http`, only the timeouts count: the endpoint is the
     /// settings', not the manifest's, so that it may be anywhere.
     ///
     /// # Errors
-    /// If the credentials cannot be read, or the endpoint is no address.
+    /// If the credentials cannot be read, the endpoint is no address, or it is none that credentials
+    /// may be sent to.
     pub fn new(options: &GcsOptions, http: &HttpOptions) -> Result<Self, SourceError> {
         let settings = |error: String| SourceError::Settings(error);
+        let endpoint = Url::parse(&options.endpoint)
+            .map_err(|error| settings(format!("`gcs.endpoint` is not an address: {error}")))?;
+        if options.credentials != Credentials::Anonymous
+            && !may_have_credentials(&endpoint, http.allow_private)
+        {
+            return Err(settings(
+                "Google credentials are only sent to `https://*.googleapis.com`, and `gcs.endpoint` is \
+                 another address; set `GOOGLE_APPLICATION_CREDENTIALS` to `anonymous` to use it \
+                 without credentials, or `source.allow_private` where it is on this machine"
+                    .to_owned(),
+            ));
+        }
         let http = HttpSource::new(HttpOptions {
             hosts: SourceRules::anything(),
             allow_private: true,
@@ -96,8 +124,6 @@ impl GcsSource {
             ..http.clone()
         })
         .map_err(|error| settings(error.to_string()))?;
-        let endpoint = Url::parse(&options.endpoint)
-            .map_err(|error| settings(format!("`gcs.endpoint` is not an address: {error}")))?;
         Ok(Self {
             http,
             endpoint,
@@ -229,16 +255,63 @@ mod tests {
     use crate::manifest::PhotoUrl;
     use crate::source::http::ProxyOptions;
 
-    #[tokio::test]
-    async fn names_are_encoded_as_one_segment() {
-        let http = HttpOptions {
+    fn http_options(allow_private: bool) -> HttpOptions {
+        HttpOptions {
             hosts: SourceRules::default(),
-            allow_private: false,
+            allow_private,
             max_redirects: 0,
             connect_timeout: std::time::Duration::from_secs(1),
             response_timeout: std::time::Duration::from_secs(1),
             proxies: ProxyOptions::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_go_to_google_over_https_alone() {
+        let made = |endpoint: &str, allow_private, credentials| {
+            let options = GcsOptions {
+                endpoint: endpoint.to_owned(),
+                credentials,
+            };
+            GcsSource::new(&options, &http_options(allow_private))
         };
+        for (endpoint, private, allowed) in [
+            (ENDPOINT, false, true),
+            ("https://storage-wedding.p.googleapis.com", false, true),
+            (
+                "https://storage.europe-west3.rep.googleapis.com/",
+                false,
+                true,
+            ),
+            ("http://storage.googleapis.com", true, false),
+            ("https://storage.googleapis.com:8443", true, false),
+            ("https://googleapis.com.attacker.example", true, false),
+            (
+                "https://storage.googleapis.com@attacker.example",
+                true,
+                false,
+            ),
+            ("https://evilgoogleapis.com", true, false),
+            ("https://192.0.2.7", true, false),
+            ("http://10.0.0.7:4443", true, false),
+            ("http://127.0.0.1:4443", false, false),
+            ("http://127.0.0.1:4443", true, true),
+            ("http://[::1]:4443", true, true),
+            ("http://localhost:4443", true, true),
+        ] {
+            let with_key = made(endpoint, private, Credentials::Metadata);
+            assert_eq!(with_key.is_ok(), allowed, "{endpoint} {private}");
+            assert!(made(endpoint, private, Credentials::Anonymous).is_ok());
+        }
+        let refused = made("http://10.0.0.7:4443", true, Credentials::Machine).unwrap_err();
+        let text = refused.to_string();
+        assert!(text.contains("`gcs.endpoint` is another address"), "{text}");
+        assert!(!text.contains("10.0.0.7"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn names_are_encoded_as_one_segment() {
+        let http = http_options(false);
         let options = GcsOptions {
             endpoint: "http://127.0.0.1:4443/".to_owned(),
             credentials: Credentials::Anonymous,
