@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -23,6 +23,9 @@ const DOWN_AFTER: u32 = 8;
 const LIMITED_AFTER: u32 = 8;
 /// How many times its patience a photo may be refused altogether, while others are served.
 const MOST_PATIENCE: u32 = 6;
+/// The same where the host has been seen to limit: who is served in between is chance, and with hundreds
+/// of photos that wait, one of them has bad luck for minutes.
+const MOST_PATIENCE_LIMITED: u32 = 60;
 /// The first pause after a refusal, and the longest, as parts of the patience.
 const FIRST_PAUSE: u32 = 20;
 const LONGEST_PAUSE: u32 = 2;
@@ -50,6 +53,8 @@ pub(super) struct Host {
     refused: AtomicU32,
     /// Photos that were given up as unreachable since it last answered.
     lost_in_a_row: AtomicU32,
+    /// It has refused photos that are there, or many others between two that it served.
+    limits: AtomicBool,
 }
 
 impl Hosts {
@@ -109,11 +114,15 @@ impl Host {
     pub(super) fn refuse(&self) {
         self.answer();
         self.refused_in_a_row.fetch_add(1, Relaxed);
+        if self.is_limiting() {
+            self.limits.store(true, Relaxed);
+        }
     }
 
     /// Takes note that it served photos that it had refused: its refusals are a limit.
     pub(super) fn limit(&self) {
         self.refused.fetch_add(2, Relaxed);
+        self.limits.store(true, Relaxed);
     }
 
     /// Takes note of a photo that was given up as unreachable.
@@ -190,7 +199,12 @@ impl<'a> Refusals<'a> {
         let over = if alone && served > first.served {
             now - first.at >= self.patience / ALONE
         } else {
-            now - self.quiet.0 >= self.patience || now - first.at >= self.patience * MOST_PATIENCE
+            let most = if self.host.limits.load(Relaxed) {
+                MOST_PATIENCE_LIMITED
+            } else {
+                MOST_PATIENCE
+            };
+            now - self.quiet.0 >= self.patience || now - first.at >= self.patience * most
         };
         if over && self.count > 1 {
             return false;
