@@ -22,14 +22,15 @@ impl JobKey {
     /// The job that carries out this manifest. Its id is the beginning of the SHA-256 of the
     /// manifest's canonical JSON.
     pub fn of(event_id: &str, given: &Given) -> Self {
-        let hash = Sha256::digest(given.canonical_json());
         Self {
             event_id: event_id.to_owned(),
-            id: hash[..ID_BYTES]
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            id: id_of(&given.canonical_json()),
         }
+    }
+
+    /// Returns true if the job's id was made from this manifest, which is what is stored of it.
+    pub fn is_made_from(&self, manifest: &[u8]) -> bool {
+        self.id == id_of(manifest)
     }
 
     /// The event.
@@ -76,6 +77,12 @@ impl JobKey {
     pub fn archives(&self, secret: &str) -> String {
         format!("archives/{self}-{secret}/")
     }
+}
+
+fn id_of(canonical_json: &[u8]) -> String {
+    let hash = Sha256::digest(canonical_json);
+    let digits = hash[..ID_BYTES].iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
 }
 
 /// Where jobs are in the bucket.
@@ -170,6 +177,8 @@ mod tests {
             assert_eq!(canonical, vector["canonical"], "{}", vector["about"]);
             let job = JobKey::of(&manifest.event_id, &given);
             assert_eq!(job.to_string(), vector["job"], "{}", vector["about"]);
+            assert!(job.is_made_from(canonical.as_bytes()));
+            assert!(!job.is_made_from(format!("{canonical} ").as_bytes()));
         }
     }
 

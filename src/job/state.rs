@@ -269,6 +269,9 @@ pub enum StateFormatError {
     /// A newer program wrote it.
     #[error("it has version {0}, which this program does not know; update it")]
     Version(u32),
+    /// It lies where another job's state belongs.
+    #[error("it is the state of another job")]
+    AnotherJob,
 }
 
 impl State {
@@ -313,6 +316,20 @@ impl State {
         match state.version {
             VERSION => Ok(state),
             version => Err(StateFormatError::Version(version)),
+        }
+    }
+
+    /// Reads what lies where the state of `job` belongs. Whoever can write into the bucket must not make
+    /// one job pass for another.
+    ///
+    /// # Errors
+    /// If it is no state, of another version, or another job's.
+    pub fn of(job: &JobKey, bytes: &[u8]) -> Result<Self, StateFormatError> {
+        let state = Self::from_json(bytes)?;
+        if state.job == *job {
+            Ok(state)
+        } else {
+            Err(StateFormatError::AnotherJob)
         }
     }
 
@@ -550,5 +567,15 @@ mod tests {
         let error = State::from_json(json.to_string().as_bytes()).unwrap_err();
         assert!(matches!(error, StateFormatError::Version(2)));
         assert!(State::from_json(b"{}").is_err());
+    }
+
+    #[test]
+    fn the_state_of_another_job_is_refused() {
+        let state = state();
+        let json = state.to_json();
+        assert!(State::of(&state.job, &json).is_ok());
+        let other: JobKey = "jones/0123456789abcdef0123456789abcdef".parse().unwrap();
+        let refused = State::of(&other, &json).unwrap_err();
+        assert!(matches!(refused, StateFormatError::AnotherJob));
     }
 }

@@ -140,7 +140,7 @@ impl<B: Bucket> Claim<B> {
     async fn read_again(&mut self) -> Result<(), Lost> {
         let object = self.bucket.get(&self.state.job.state()).await;
         let object = object.map_err(Lost::Bucket)?.ok_or(Lost::Taken)?;
-        let state = State::from_json(&object.bytes).map_err(|_| Lost::Taken)?;
+        let state = State::of(&self.state.job, &object.bytes).map_err(|_| Lost::Taken)?;
         if state.status == Status::Cancelled {
             return Err(Lost::Cancelled);
         }

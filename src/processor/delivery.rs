@@ -109,7 +109,7 @@ where
         let Some(object) = worker.bucket.get(&key).await? else {
             return Ok(None);
         };
-        let mut state = State::from_json(&object.bytes)?;
+        let mut state = State::of(job, &object.bytes)?;
         if !has_ended(state.status) {
             // It is done again, and told of then.
             return Ok(None);

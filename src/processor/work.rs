@@ -231,8 +231,20 @@ async fn look<B: Bucket, Q, A, S>(
     let Some(asked) = asked else {
         return Ok(Err(format!("there is no `{manifest_key}`")));
     };
+    // Whoever can write into the bucket must not choose other photos for a job that somebody else
+    // has asked for.
+    if !job.is_made_from(&asked.bytes) {
+        return Ok(Err(format!(
+            "`{manifest_key}` is not the manifest that the job's id was made from"
+        )));
+    }
     let manifest = Manifest::parse(&asked.bytes, &Defaults::default(), &worker.options.rules)
         .map_err(|violations| violations.to_string());
+    if let Ok(manifest) = &manifest
+        && manifest.event_id != job.event_id()
+    {
+        return Ok(Err(format!("`{manifest_key}` is of another event")));
+    }
     let Some(known) = known else {
         // Faster than the one who handed it in.
         let photos = manifest.as_ref().map_or(0, |asked| asked.photos.len());
@@ -242,7 +254,7 @@ async fn look<B: Bucket, Q, A, S>(
             manifest,
         }));
     };
-    let state = match State::from_json(&known.bytes) {
+    let state = match State::of(job, &known.bytes) {
         Ok(state) => state,
         Err(error) => {
             let reason = format!("`{state_key}` cannot be read: {}", told(&error));

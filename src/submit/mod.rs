@@ -428,7 +428,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         let Some(object) = self.bucket.get(&job.state()).await? else {
             return Ok(None);
         };
-        let state = State::from_json(&object.bytes).map_err(|source| SubmitError::State {
+        let state = State::of(job, &object.bytes).map_err(|source| SubmitError::State {
             job: job.clone(),
             source,
         })?;

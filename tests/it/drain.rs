@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use wedding_photo_processor::bucket::{Bucket as _, Condition};
 use wedding_photo_processor::exit_code::ExitCode;
-use wedding_photo_processor::job::{Message, Owner, State, Status};
+use wedding_photo_processor::job::{JobKey, Message, Owner, State, Status};
 use wedding_photo_processor::processor::{self, Drained};
 use wedding_photo_processor::queue::{Depth, Queue as _};
 
@@ -95,6 +95,43 @@ async fn messages_that_nobody_can_deal_with_become_dead_letters() {
         .collect();
     insta::assert_snapshot!(reasons.join("\n").replace(&job.to_string(), "event/[id]"));
     assert_eq!(world.queue.depth().await.unwrap(), Depth::default());
+}
+
+/// Whoever can write into the bucket must not make containers work on what nobody asked for.
+#[tokio::test(start_paused = true)]
+async fn what_the_bucket_gives_is_held_against_the_job() {
+    let world = World::new();
+    let job = world.submit(&event("event", 1)).await.job;
+    let other = world.submit(&event("other", 1)).await.job;
+    let changed = world.submit(&event("changed", 2)).await.job;
+    let copy = async |from: String, to: String| {
+        let object = world.bucket.get(&from).await.unwrap().unwrap();
+        world
+            .bucket
+            .put(&to, object.bytes, Condition::None)
+            .await
+            .unwrap();
+    };
+    copy(job.manifest(), changed.manifest()).await;
+    copy(job.state(), other.state()).await;
+    let moved: JobKey = format!("moved/{}", job.id()).parse().unwrap();
+    copy(job.manifest(), moved.manifest()).await;
+    let body = format!(r#"{{"version":1,"job":"{moved}","volume":null}}"#);
+    world.queue.send(&body).await.unwrap();
+
+    let drained = world.drain("c1").await.unwrap();
+    assert_eq!((drained.done, drained.put_aside), (1, 3));
+    let letters = world.dead_letters().await;
+    let reasons = letters.into_iter().map(|letter| letter.reason.unwrap());
+    let mut reasons: Vec<String> = reasons
+        .map(|reason| {
+            [&job, &other, &changed]
+                .into_iter()
+                .fold(reason, |reason, job| reason.replace(job.id(), "[id]"))
+        })
+        .collect();
+    reasons.sort();
+    insta::assert_snapshot!(reasons.join("\n"));
 }
 
 #[tokio::test(start_paused = true)]
