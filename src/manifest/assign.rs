@@ -262,11 +262,16 @@ impl Taken {
     fn folders_of<'a>(keys: impl Iterator<Item = &'a str>) -> Self {
         let mut folders = HashSet::new();
         for key in keys {
-            for (slash, _) in key.match_indices('/').rev() {
-                // Those above are known then, too.
-                if !folders.insert(hash(&key[..slash])) {
-                    break;
-                }
+            // Each folder goes on from the one above, as there may be thousands in one name.
+            let mut hasher = DefaultHasher::new();
+            let mut segments = key.split_inclusive('/').peekable();
+            while let Some(segment) = segments.next()
+                && segments.peek().is_some()
+            {
+                let (folder, slash) = segment.split_at(segment.len() - 1);
+                hasher.write(folder.as_bytes());
+                folders.insert(hasher.clone().finish());
+                hasher.write(slash.as_bytes());
             }
         }
         Self {

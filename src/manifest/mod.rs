@@ -45,6 +45,8 @@ pub use zone::Zone;
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
 /// The most photos that one manifest may name.
 pub const MAX_PHOTOS: usize = 100_000;
+/// The most folders, one in another, that a name may be in for [`Manifest::check_depth`].
+pub const MAX_FOLDERS: usize = 32;
 /// The most people who may be told of one job by e-mail.
 pub const MAX_RECIPIENTS: usize = 50;
 /// How long links live unless the caller says otherwise, and the longest they may: R2 signs
@@ -105,6 +107,32 @@ impl Manifest {
             return Err(parse::too_long(length));
         }
         Ok((manifest, given))
+    }
+
+    /// Refuses names in more than [`MAX_FOLDERS`] folders, one in another, so that nobody can hand in what
+    /// takes a container's memory. Made on one's own machine, such an archive harms nobody.
+    ///
+    /// # Errors
+    /// All such names.
+    pub fn check_depth(&self) -> Result<(), Violations> {
+        let mut found = Violations::default();
+        for (index, photo) in self.photos.iter().enumerate() {
+            let name = photo.name.as_deref().unwrap_or_default();
+            let segments = name
+                .split(['/', '\\'])
+                .filter(|segment| !segment.is_empty());
+            let folders = segments.count().saturating_sub(1);
+            if folders > MAX_FOLDERS {
+                let place = format!("photos[{index}].name");
+                let problem = format!("is in {folders} folders, one in another");
+                found.add(place, problem, format!("use at most {MAX_FOLDERS}"));
+            }
+        }
+        if found.total() == 0 {
+            Ok(())
+        } else {
+            Err(found)
+        }
     }
 
     /// Whether it asks for whole folders, so that only a listing tells its photos.
@@ -243,4 +271,30 @@ pub struct Notify {
     pub tell_about_failure: bool,
     /// An `https` address that receives signed events.
     pub webhook: Option<WebUrl>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_at_most_32_folders_where_others_pay_for_it() {
+        let depth = |name: String| {
+            let list = format!("https://photos.example/a\t{name}");
+            let defaults = Defaults {
+                event_id: Some("e".to_owned()),
+                ..Defaults::default()
+            };
+            let manifest = Manifest::parse(list.as_bytes(), &defaults, &SourceRules::anything());
+            manifest.unwrap().check_depth()
+        };
+        let name = |folders: usize| format!("{}a.jpg", "d/".repeat(folders));
+        assert!(depth(name(32)).is_ok());
+        assert!(depth(format!("//{}", name(32))).is_ok());
+        assert!(depth(name(33).replace('/', "\\")).is_err());
+        insta::assert_snapshot!(depth(name(2000)).unwrap_err(), @r"
+        the manifest has 1 problem
+          photos[0].name: is in 2000 folders, one in another; use at most 32
+        ");
+    }
 }

@@ -13,8 +13,6 @@ use super::{Hashes, Photo, PhotoUrl, Selection, SourceRules, Violations, kind};
 
 /// The longest entry name that is accepted, in bytes; Linux's limit on a path.
 const MAX_NAME_BYTES: usize = 4096;
-/// The most folders that a name may be in, one in another.
-const MAX_FOLDERS: usize = 32;
 
 /// Reads a photo: a URL, or an object.
 pub(super) fn photo(
@@ -53,7 +51,7 @@ pub(super) fn photo(
         None => None,
     };
     let name = fields.take::<String>("name", "text", found);
-    if let Some((problem, remedy)) = name.as_deref().and_then(too_much) {
+    if let Some((problem, remedy)) = name.as_deref().and_then(too_long) {
         found.add(format!("{place}.name"), problem, remedy);
     }
     let size = fields.take("size", "a whole number of bytes", found);
@@ -185,19 +183,11 @@ fn checksum<T>(
     value
 }
 
-/// A name that is too long or too deep; the problem and its remedy.
-fn too_much(name: &str) -> Option<(String, String)> {
-    if name.len() > MAX_NAME_BYTES {
+/// A name that is too long; the problem and its remedy.
+fn too_long(name: &str) -> Option<(String, String)> {
+    (name.len() > MAX_NAME_BYTES).then(|| {
         let problem = format!("is {} bytes long", name.len());
-        return Some((problem, format!("use at most {MAX_NAME_BYTES}")));
-    }
-    let segments = name
-        .split(['/', '\\'])
-        .filter(|segment| !segment.is_empty());
-    let folders = segments.count().saturating_sub(1);
-    (folders > MAX_FOLDERS).then(|| {
-        let problem = format!("is in {folders} folders, one in another");
-        (problem, format!("use at most {MAX_FOLDERS}"))
+        (problem, format!("use at most {MAX_NAME_BYTES}"))
     })
 }
 
@@ -216,7 +206,7 @@ pub(super) fn photo_of_line(
     let (url, name) = (url.trim(), name.trim());
     // Without an extension it may be anything: a length, a checksum, a caption.
     let is_name = kind::has_known_extension(name) && !name.contains('\t') && !name.contains("://");
-    if let Some((problem, remedy)) = too_much(name) {
+    if let Some((problem, remedy)) = too_long(name) {
         found.add(place, format!("has a name that {problem}"), remedy);
         return None;
     }
@@ -262,50 +252,5 @@ fn photo_from_url(
             found.add(place, problem, remedy);
             None
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_in_at_most_32_folders() {
-        let name = |folders: usize| format!("{}a.jpg", "d/".repeat(folders));
-        assert_eq!(too_much(&name(32)), None);
-        assert_eq!(too_much(&format!("//{}", name(32))), None);
-        let deep = too_much(&name(33)).unwrap();
-        assert_eq!(deep.0, "is in 33 folders, one in another");
-        assert!(too_much(&name(33).replace('/', "\\")).is_some());
-        assert!(too_much(&"d".repeat(4097)).is_some());
-    }
-
-    #[test]
-    fn lists_and_objects_refuse_deep_names_alike() {
-        use crate::manifest::{Defaults, Manifest};
-
-        let name = format!("{}a.jpg", "d/".repeat(2000));
-        let list = format!("https://photos.example/a\t{name}");
-        let json = serde_json::json!({
-            "event_id": "e",
-            "photos": [{"url": "https://photos.example/a", "name": name}],
-        });
-        let defaults = Defaults {
-            event_id: Some("e".to_owned()),
-            ..Defaults::default()
-        };
-        let refused = [list, json.to_string()].map(|text| {
-            let rules = SourceRules::anything();
-            let violations = Manifest::parse(text.as_bytes(), &defaults, &rules).unwrap_err();
-            let first = &violations.first()[0];
-            format!("{} {}; {}", first.place, first.problem, first.remedy)
-        });
-        assert_eq!(
-            refused,
-            [
-                "line 1 has a name that is in 2000 folders, one in another; use at most 32",
-                "photos[0].name is in 2000 folders, one in another; use at most 32",
-            ]
-        );
     }
 }

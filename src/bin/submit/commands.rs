@@ -77,6 +77,7 @@ async fn submit(args: SubmitArgs, context: &Context) -> Result<ExitCode, Failure
     let bytes = args.manifest.read(&context.cancel).await?;
     let defaults = args.manifest.defaults();
     let (manifest, given) = Manifest::parse_given(&bytes, &defaults, &settings.source_rules())?;
+    manifest.check_depth()?;
     if args.dry_run {
         let names = settings.service().map_err(Failure::usage)?;
         settings.containers().map_err(Failure::usage)?;
