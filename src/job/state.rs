@@ -319,8 +319,8 @@ impl State {
         }
     }
 
-    /// Reads what lies where the state of `job` belongs. Whoever can write into the bucket must not make
-    /// one job pass for another.
+    /// Reads what lies where the state of `job` belongs. One job must not pass for another, even for those
+    /// who can write into the bucket.
     ///
     /// # Errors
     /// If it is no state, of another version, or another job's.

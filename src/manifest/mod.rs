@@ -109,8 +109,8 @@ impl Manifest {
         Ok((manifest, given))
     }
 
-    /// Refuses names in more than [`MAX_FOLDERS`] folders, one in another, so that nobody can hand in what
-    /// takes a container's memory. Made on one's own machine, such an archive harms nobody.
+    /// Refuses names in more than [`MAX_FOLDERS`] folders, one in another: thousands of folders would
+    /// take a container's memory. `run` takes them, at the user's own cost.
     ///
     /// # Errors
     /// All such names.

@@ -219,7 +219,7 @@ fn safe_segment(segment: &str) -> Option<String> {
     })
 }
 
-/// Whether a system runs the file, or does what it says, when somebody opens it or its folder.
+/// Returns true if a system runs the file, or does what it says, when the user opens it or its folder.
 fn is_runnable(segment: &str) -> bool {
     let name = segment.to_ascii_lowercase();
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -242,7 +242,7 @@ pub(crate) fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Characters that nobody sees, so that two names look alike or an extension does not look like one.
+/// Invisible characters, by which two names look alike or an extension does not look like one.
 fn is_invisible(c: char) -> bool {
     is_direction_mark(c)
         || matches!(
@@ -258,7 +258,7 @@ fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// Without what nobody sees. A joiner stays between characters of such scripts, where it shows.
+/// Removes invisible characters. A joiner stays between characters of such scripts, where it shows.
 fn without_invisible(name: &str) -> String {
     let mut kept = String::with_capacity(name.len());
     let mut chars = name.chars().filter(|c| !is_invisible(*c)).peekable();

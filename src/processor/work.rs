@@ -231,8 +231,7 @@ async fn look<B: Bucket, Q, A, S>(
     let Some(asked) = asked else {
         return Ok(Err(format!("there is no `{manifest_key}`")));
     };
-    // Whoever can write into the bucket must not choose other photos for a job that somebody else
-    // has asked for.
+    // Write access to the bucket must not be enough to change the photos of another user's job.
     if !job.is_made_from(&asked.bytes) {
         return Ok(Err(format!(
             "`{manifest_key}` is not the manifest that the job's id was made from"

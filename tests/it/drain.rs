@@ -97,7 +97,7 @@ async fn messages_that_nobody_can_deal_with_become_dead_letters() {
     assert_eq!(world.queue.depth().await.unwrap(), Depth::default());
 }
 
-/// Whoever can write into the bucket must not make containers work on what nobody asked for.
+/// Write access to the bucket must not make containers work on what no user asked for.
 #[tokio::test(start_paused = true)]
 async fn what_the_bucket_gives_is_held_against_the_job() {
     let world = World::new();

@@ -81,8 +81,8 @@ struct Listing {
     next_page_token: Option<String>,
 }
 
-/// Returns whether credentials may be sent there: whoever can change an environment variable must not
-/// get them. Google's private and regional endpoints are all below `googleapis.com`.
+/// Returns whether credentials may be sent there: changing an environment variable must not be enough
+/// to get them. Google's private and regional endpoints are all below `googleapis.com`.
 fn may_have_credentials(endpoint: &Url, allow_private: bool) -> bool {
     let is_loopback = match endpoint.host() {
         Some(Host::Domain(name)) => name == "localhost",
