@@ -53,7 +53,7 @@ pub(super) struct Host {
     refused: AtomicU32,
     /// Photos that were given up as unreachable since it last answered.
     lost_in_a_row: AtomicU32,
-    /// It has refused photos that are there, or many others between two that it served.
+    /// True once it has refused photos that are there, or many in a row after it had served some.
     limits: AtomicBool,
 }
 

@@ -269,7 +269,7 @@ pub enum StateFormatError {
     /// A newer program wrote it.
     #[error("it has version {0}, which this program does not know; update it")]
     Version(u32),
-    /// It lies where another job's state belongs.
+    /// The state of one job where another job's belongs.
     #[error("it is the state of another job")]
     AnotherJob,
 }

@@ -96,7 +96,7 @@ const RUNNABLE: [&str; 72] = [
 ];
 /// Files that Windows reads when it shows a folder or a drive.
 const READ_WITH_FOLDERS: [&str; 2] = ["autorun.inf", "desktop.ini"];
-/// What makes a runnable file one that only opens as text.
+/// The extension that makes a runnable file open as text.
 const HARMLESS: &str = ".txt";
 
 /// A relative path inside an archive that every system can unpack.
