@@ -89,6 +89,7 @@ pub mod text;
 
 pub mod mail_address;
 
+pub mod archives;
 pub mod aws;
 
 pub mod s3;

@@ -13,6 +13,7 @@ locals {
     BATCH_SQS_QUEUE_URL       = module.queue.url
     R2_ENDPOINT               = var.r2_endpoint
     R2_BUCKET                 = var.r2_bucket
+    R2_ARCHIVE_BUCKET         = var.r2_archive_bucket == null ? "" : var.r2_archive_bucket
     PUBLIC_BASE_URL           = var.public_base_url == null ? "" : var.public_base_url
     WPP_SOURCE__ALLOWED_HOSTS = join(",", var.allowed_hosts)
     # What `ci/deploy` tries a deployment with is in the bucket itself.

@@ -20,8 +20,19 @@ variable "r2_endpoint" {
   }
 }
 
+variable "r2_archive_bucket" {
+  description = "A bucket for archives alone, the only one that may be public (`public_base_url`). Without it, archives are in `r2_bucket`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.r2_archive_bucket == null ? true : can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.r2_archive_bucket)) && var.r2_archive_bucket != var.r2_bucket
+    error_message = "r2_archive_bucket must be a name of 3 to 63 lower-case letters, digits and hyphens (R2's rule), and another one than r2_bucket."
+  }
+}
+
 variable "r2_bucket" {
-  description = "The bucket of jobs and archives."
+  description = "The bucket of jobs, which nobody else should be able to read; and of archives, unless they have `r2_archive_bucket`."
   type        = string
 
   validation {
@@ -34,7 +45,7 @@ variable "r2_bucket" {
 # --- is first written, and when its `…_version` is raised; otherwise it is not looked at.
 
 variable "r2_access_key" {
-  description = "Access key id of an R2 token with Object Read & Write on the bucket."
+  description = "Access key id of an R2 token with Object Read & Write on the bucket, or both buckets."
   type        = string
   default     = null
   ephemeral   = true
@@ -330,13 +341,18 @@ variable "alert_to" {
 }
 
 variable "public_base_url" {
-  description = "Where everyone can see the bucket, such as https://photos.example.com. None: links are signed and live for seven days at most."
+  description = "Where everyone can see the bucket of archives (`r2_archive_bucket`, which it needs), such as https://photos.example.com. None: links are signed and live for seven days at most."
   type        = string
   default     = null
 
   validation {
     condition     = var.public_base_url == null ? true : can(regex("^https://[^\\s?#]+$", var.public_base_url))
     error_message = "public_base_url must begin with https:// and have no query."
+  }
+
+  validation {
+    condition     = var.public_base_url == null || var.r2_archive_bucket != null
+    error_message = "public_base_url needs r2_archive_bucket: in r2_bucket, everyone could read the manifests with the photos' tokens and the guests' addresses."
   }
 }
 

@@ -1,6 +1,7 @@
 //! The services that the settings name.
 
 use super::Failure;
+use crate::archives::Archives;
 use crate::aws::{Aws, AwsErrorKind, HyperClient};
 use crate::clock;
 use crate::compute::batch::BatchCompute;
@@ -68,7 +69,20 @@ pub fn courier(settings: &Settings) -> Result<Wire, Failure> {
     Wire::new(&options, clock::system).map_err(Failure::usage)
 }
 
-/// Bucket and queue of the service, and the account that they are in.
+/// What jobs need.
+#[derive(Debug)]
+pub struct Service {
+    /// Manifests and states.
+    pub bucket: S3Bucket,
+    /// Archives.
+    pub archives: Archives<S3Bucket>,
+    /// The queue of jobs.
+    pub queue: SqsQueue,
+    /// The account that the queue is in.
+    pub aws: Aws,
+}
+
+/// Buckets and queue of the service, and the account that they are in.
 ///
 /// # Errors
 /// If settings are missing, or keys cannot be had.
@@ -76,10 +90,16 @@ pub async fn service(
     settings: &Settings,
     options: &Store,
     http: &HyperClient,
-) -> Result<(S3Bucket, SqsQueue, Aws), Failure> {
+) -> Result<Service, Failure> {
     let names = settings.service().map_err(Failure::usage)?;
     let aws_options = settings.aws_options().map_err(Failure::usage)?;
-    let bucket = store(options, http).await?.bucket(names.bucket);
+    let store = store(options, http).await?;
+    let bucket = store.bucket(names.bucket);
+    let mut archives = Archives::beside_jobs(bucket.clone());
+    if let Some(name) = names.archive_bucket {
+        let apart = store.bucket(name.clone());
+        archives = archives.apart(name, apart, names.public_base_url);
+    }
     let aws = Aws::new(&aws_options, http).await.map_err(|error| {
         let code = match error.kind {
             AwsErrorKind::Settings => ExitCode::Usage,
@@ -88,7 +108,12 @@ pub async fn service(
         Failure::new(error, code)
     })?;
     let queue = SqsQueue::new(&aws, names.queue_url, "`BATCH_SQS_QUEUE_URL`");
-    Ok((bucket, queue, aws))
+    Ok(Service {
+        bucket,
+        archives,
+        queue,
+        aws,
+    })
 }
 
 /// Where containers run.

@@ -9,7 +9,6 @@
 //!
 //! [`Courier`] is the port: [`wire`] is SMTP and HTTPS, [`memory`] is for tests.
 
-pub mod links;
 pub mod memory;
 mod notices;
 mod record;
@@ -26,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::notices::{Due, due};
 use self::record::{Outcome, Record};
+use crate::archives::Archives;
 use crate::bucket::{Bucket, BucketError, Condition, Version};
 use crate::clock::Clock;
 use crate::job::{JobKey, State, StateDelivery, Status, Subscriber};
@@ -129,9 +129,6 @@ pub trait Courier: Send + Sync + 'static {
 pub struct DeliverOptions {
     /// Operators who are told of jobs that failed.
     pub alert_to: Vec<String>,
-    /// Where the bucket is to be seen by everyone, such as `https://photos.example.com`; without it,
-    /// links are signed.
-    pub public_base_url: Option<String>,
 }
 
 /// What it takes to tell of jobs.
@@ -139,7 +136,7 @@ pub struct Deliverer<'a, B, A> {
     /// Subscribers and records.
     pub bucket: &'a B,
     /// What links lead to.
-    pub archives: &'a A,
+    pub archives: &'a Archives<A>,
     /// Who hands over.
     pub courier: &'a dyn Courier,
     /// What is said, and to whom besides the subscribers.

@@ -5,7 +5,6 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::links::links;
 use super::{Call, DeliverError, Deliverer, Mail, Notice, webhook};
 use crate::bucket::Bucket;
 use crate::job::{State, Status, Subscriber};
@@ -46,8 +45,7 @@ pub(super) async fn due<B: Bucket, A: ArchiveStore>(
         let (urls, expires_at) = match made.entry(seconds) {
             Entry::Occupied(made) => made.into_mut(),
             Entry::Vacant(place) => {
-                let base = deliverer.options.public_base_url.as_deref();
-                let urls = links(deliverer.archives, state, base, valid).await?;
+                let urls = deliverer.archives.links(&state.archives, valid).await?;
                 let expires_at = (deliverer.clock)().checked_add(valid);
                 place.insert((urls, expires_at.unwrap_or(Timestamp::MAX)))
             }

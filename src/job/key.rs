@@ -73,9 +73,10 @@ impl JobKey {
         self.object(&format!("delivery-{id}.json"))
     }
 
-    /// The folder of its archives, with a slash at the end. `secret` makes that nobody can guess it.
-    pub fn archives(&self, secret: &str) -> String {
-        format!("archives/{self}-{secret}/")
+    /// What the keys of archives begin with that programs of before made: their folders named event and
+    /// job.
+    pub fn archives_of_before(&self) -> String {
+        format!("{}{self}-", Layout::ARCHIVES)
     }
 }
 
@@ -92,11 +93,19 @@ pub struct Layout;
 impl Layout {
     /// What the keys of all jobs begin with.
     pub const JOBS: &'static str = "jobs/";
+    /// What the keys of all archives begin with.
+    pub const ARCHIVES: &'static str = "archives/";
     const STATE: &'static str = "state.json";
 
     /// What the keys of one event's jobs begin with.
     pub fn event(event_id: &str) -> String {
         format!("{}{event_id}/", Self::JOBS)
+    }
+
+    /// The folder of one attempt's archives, with a slash at the end. Its name is a secret, so that the link to
+    /// an archive leads to no other, and tells neither event nor job.
+    pub fn archives(secret: &str) -> String {
+        format!("{}{secret}/", Self::ARCHIVES)
     }
 
     /// The job whose state is at `key`; `None` if that is something else.
@@ -188,10 +197,11 @@ mod tests {
         let job: JobKey = format!("smith/{id}").parse().unwrap();
         assert_eq!(job.to_string(), format!("smith/{id}"));
         assert_eq!(job.state(), format!("jobs/smith/{id}/state.json"));
-        assert_eq!(job.archives("5ec"), format!("archives/smith/{id}-5ec/"));
+        assert_eq!(Layout::archives("5ec"), "archives/5ec/");
+        assert_eq!(job.archives_of_before(), format!("archives/smith/{id}-"));
         assert_eq!(Layout::job_of_state(&job.state()), Some(job.clone()));
         assert_eq!(Layout::job_of_state(&job.manifest()), None);
-        for key in [job.manifest(), job.archives("5ec")] {
+        for key in [job.manifest(), Layout::archives("5ec")] {
             assert!(
                 JOB_FOLDERS.iter().any(|folder| key.starts_with(folder)),
                 "{key}"

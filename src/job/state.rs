@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::JobKey;
+use super::key::Layout;
 use crate::manifest::EntryName;
 use crate::plan::Missing;
 
@@ -62,6 +63,9 @@ pub struct State {
     /// The finished archives, in order.
     #[serde(default)]
     pub archives: Vec<StateArchive>,
+    /// The secret of the attempt that made them: that they are this job's is proved by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archives_secret: Option<String>,
     /// Photos that are not in them.
     #[serde(default)]
     pub missing_count: usize,
@@ -243,6 +247,9 @@ pub struct Attempt {
 pub struct StateArchive {
     /// Its file name.
     pub name: String,
+    /// Its bucket, where that is not the one of the jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
     /// Its key in the bucket.
     pub key: String,
     /// Its length in bytes.
@@ -272,6 +279,9 @@ pub enum StateFormatError {
     /// The state of one job where another job's belongs.
     #[error("it is the state of another job")]
     AnotherJob,
+    /// A state with archives that are not its job's.
+    #[error("it names an archive that is not this job's")]
+    AnothersArchive,
 }
 
 impl State {
@@ -294,6 +304,7 @@ impl State {
             attempts: Vec::new(),
             failures: 0,
             archives: Vec::new(),
+            archives_secret: None,
             missing_count: 0,
             missing: Vec::new(),
             ignored: 0,
@@ -326,11 +337,34 @@ impl State {
     /// If it is no state, of another version, or another job's.
     pub fn of(job: &JobKey, bytes: &[u8]) -> Result<Self, StateFormatError> {
         let state = Self::from_json(bytes)?;
-        if state.job == *job {
-            Ok(state)
-        } else {
-            Err(StateFormatError::AnotherJob)
+        if state.job != *job {
+            return Err(StateFormatError::AnotherJob);
         }
+        if !state.archives.iter().all(|archive| state.has_made(archive)) {
+            return Err(StateFormatError::AnothersArchive);
+        }
+        Ok(state)
+    }
+
+    /// Returns whether an archive's key is one that this job made.
+    fn has_made(&self, archive: &StateArchive) -> bool {
+        let (key, name) = (&archive.key, &archive.name);
+        let folder = match &self.archives_secret {
+            Some(secret) if is_secret(secret) => Some(Layout::archives(secret)),
+            Some(_) => None,
+            None => {
+                let before = self.job.archives_of_before();
+                let secret = (key.strip_prefix(&before)).and_then(|rest| rest.split('/').next());
+                secret.map(|secret| format!("{before}{secret}/"))
+            }
+        };
+        !name.contains('/') && folder.is_some_and(|folder| *key == format!("{folder}{name}"))
+    }
+
+    /// Notes the archives that the attempt at hand has made.
+    pub fn note_archives(&mut self, archives: &[StateArchive]) {
+        self.archives = archives.to_vec();
+        self.archives_secret = Some(self.secret.clone());
     }
 
     /// The text that is written.
@@ -340,7 +374,7 @@ impl State {
 
     /// The folder of the attempt's archives in the bucket.
     pub fn archive_folder(&self) -> String {
-        self.job.archives(&self.secret)
+        Layout::archives(&self.secret)
     }
 
     /// The folder of an attempt whose container was lost, and may have left an upload open.
@@ -464,6 +498,11 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
+/// Returns whether this is a secret as [`crate::clock::new_secret`] makes them, and thus cannot be guessed.
+fn is_secret(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Seconds from one time to a later one; zero where clocks differ.
 pub fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
@@ -507,16 +546,65 @@ mod tests {
             name: EntryName::sanitize("a.jpg").unwrap(),
             reason: MissingReason::NotFound,
         }]);
-        state.archives.push(StateArchive {
+        state.note_archives(&[StateArchive {
             name: "smith.zip".to_owned(),
-            key: "archives/smith.zip".to_owned(),
+            bucket: Some("archived".to_owned()),
+            key: "archives/5ec2e7/smith.zip".to_owned(),
             bytes: 10,
             photos: 2,
-        });
+        }]);
         state.end(Status::Done, "done", at(5));
         let json = String::from_utf8(state.to_json()).unwrap();
         insta::assert_snapshot!(json);
         assert_eq!(State::from_json(json.as_bytes()).unwrap(), state);
+    }
+
+    /// Links to archives are signed with our keys, so a state must not name what others own.
+    #[test]
+    fn archives_are_those_that_the_job_made() {
+        let mut state = state();
+        let job = state.job.clone();
+        let secret = "0123456789abcdef0123456789abcdef".to_owned();
+        let (new, old) = (
+            format!("archives/{secret}/"),
+            format!("archives/{job}-{secret}/"),
+        );
+        let mut is_taken = |key: &str, name: &str, secret: Option<&str>| {
+            state.archives = vec![StateArchive {
+                name: name.to_owned(),
+                bucket: None,
+                key: key.to_owned(),
+                bytes: 10,
+                photos: 2,
+            }];
+            state.archives_secret = secret.map(str::to_owned);
+            State::of(&job, &state.to_json()).is_ok()
+        };
+        let proof = Some(&*secret);
+        assert!(is_taken(&format!("{new}a.zip"), "a.zip", proof));
+        assert!(is_taken(&format!("{old}a.zip"), "a.zip", None));
+        let another = job.to_string().replace("smith", "jones");
+        for (key, name, secret) in [
+            (format!("{new}a.zip"), "a.zip", None),
+            (format!("{old}a.zip"), "a.zip", proof),
+            (format!("{new}a.zip"), "b.zip", proof),
+            (format!("{new}a/b.zip"), "a/b.zip", proof),
+            (format!("archives/{another}-5ec/a.zip"), "a.zip", None),
+            (
+                format!("jobs/{another}/manifest.json"),
+                "manifest.json",
+                None,
+            ),
+            (format!("{old}../a.zip"), "a.zip", None),
+            ("archives//a.zip".to_owned(), "a.zip", Some("")),
+            (
+                format!("archives/{another}/a.zip"),
+                "a.zip",
+                Some(&*another),
+            ),
+        ] {
+            assert!(!is_taken(&key, name, secret), "{key} {name} {secret:?}");
+        }
     }
 
     #[test]

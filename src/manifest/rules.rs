@@ -19,7 +19,7 @@ pub struct SourceRules {
     /// meant, `gs://*` for all that the credentials open, or `*` for all of both kinds.
     pub allowed_buckets: Vec<String>,
     /// The bucket of the jobs, at `s3://`: what belongs to jobs is never a photo.
-    pub job_bucket: Option<String>,
+    pub job_buckets: Vec<String>,
 }
 
 impl SourceRules {
@@ -29,7 +29,7 @@ impl SourceRules {
             allowed_hosts: vec!["*".to_owned()],
             allow_http: true,
             allowed_buckets: vec!["*".to_owned()],
-            job_bucket: None,
+            job_buckets: Vec::new(),
         }
     }
 
@@ -58,7 +58,8 @@ impl SourceRules {
     /// Refuses what is, or has in it, what belongs to jobs: manifests with others' tokens, and their
     /// archives. The error is a problem and its remedy.
     pub(super) fn check_jobs_apart(&self, url: &StoredUrl) -> Result<(), (String, String)> {
-        if url.scheme() != Scheme::S3 || self.job_bucket.as_deref() != Some(url.bucket()) {
+        let is_ours = |bucket: &String| bucket == url.bucket();
+        if url.scheme() != Scheme::S3 || !self.job_buckets.iter().any(is_ours) {
             return Ok(());
         }
         let key = url.key();

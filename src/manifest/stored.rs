@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn what_belongs_to_jobs_is_no_photo() {
         let rules = SourceRules {
-            job_bucket: Some("photos".to_owned()),
+            job_buckets: vec!["photos".to_owned(), "archived".to_owned()],
             ..SourceRules::anything()
         };
         for (url, allowed) in [
@@ -245,6 +245,8 @@ mod tests {
             ("s3://photos/events/jobs/", true),
             ("s3://photos/jobs.jpg", true),
             ("s3://photos/archives.jpg", true),
+            ("s3://archived/archives/5ec/Smith.zip", false),
+            ("s3://archived/", false),
             ("s3://others/jobs/", true),
             ("s3://others/events//7/a.jpg", true),
             ("gs://photos/jobs/", true),

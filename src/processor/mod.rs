@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::work::Next;
+use crate::archives::Archives;
 use crate::bucket::{Bucket, BucketError};
 use crate::clock::Clock;
 use crate::deliver::{Courier, DeliverOptions, Deliverer};
@@ -68,7 +69,7 @@ pub struct Worker<B, Q, A, S> {
     /// What is to be done.
     pub queue: Q,
     /// Where archives go.
-    pub archives: A,
+    pub archives: Archives<A>,
     /// Where photos come from.
     pub source: Arc<S>,
     /// Who tells those who want to know.

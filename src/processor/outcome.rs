@@ -60,13 +60,6 @@ pub(super) struct Attempted {
     pub(super) progress: Arc<Progress>,
 }
 
-impl Attempted {
-    /// The key of one of its archives.
-    fn key(&self, name: &str) -> String {
-        format!("{}{name}", self.folder)
-    }
-}
-
 pub(super) fn judge(outcome: Result<Report, EngineError>) -> Verdict {
     let error = match outcome {
         Ok(report) => return Verdict::Done(Box::new(report)),
@@ -122,7 +115,8 @@ where
         Ok(claim) => claim,
         Err(lost) => {
             if let (Lost::Cancelled, Verdict::Done(report)) = (&lost, &verdict) {
-                remove_archives(worker, report, &attempted).await;
+                let archives = made(worker, report, &attempted);
+                remove_archives(worker, &archives, &attempted.job).await;
             }
             return give_up(worker, delivery, lost, &attempted).await;
         }
@@ -263,16 +257,7 @@ where
     A: ArchiveStore,
     S: PhotoSource,
 {
-    let archives: Vec<StateArchive> = report
-        .archives
-        .iter()
-        .map(|archive| StateArchive {
-            key: attempted.key(&archive.name),
-            name: archive.name.clone(),
-            bytes: archive.bytes,
-            photos: archive.photos,
-        })
-        .collect();
+    let archives = made(&worker, &report, &attempted);
     let clock = claim.clock();
     let status = if is_awaited(&worker, &attempted.job).await {
         Status::Delivering
@@ -285,7 +270,7 @@ where
             note_progress(state, &attempted.progress);
             state.timings.probing_seconds = Some(report.probe_seconds);
             state.timings.transferring_seconds = Some(report.seconds - report.probe_seconds);
-            state.archives.clone_from(&archives);
+            state.note_archives(&archives);
             state.note_missing(&report.missing);
             state.ignored = report.ignored;
             state.note_empty(&report.empty);
@@ -294,7 +279,7 @@ where
         .await;
     if let Err(lost) = written {
         if matches!(lost, Lost::Cancelled) {
-            remove_archives(&worker, &report, &attempted).await;
+            remove_archives(&worker, &archives, &attempted.job).await;
         }
         return gone(&worker, &delivery, lost, &attempted).await;
     }
@@ -401,20 +386,33 @@ async fn gone<B, Q: Queue, A, S>(
     given_up.map(|_| Finished::Gone.into())
 }
 
-/// Nobody wants these any more.
-async fn remove_archives<B, Q, A: ArchiveStore, S>(
+/// The archives of an attempt, as its state tells of them.
+fn made<B, Q, A: ArchiveStore, S>(
     worker: &Worker<B, Q, A, S>,
     report: &Report,
     attempted: &Attempted,
+) -> Vec<StateArchive> {
+    (report.archives.iter())
+        .map(|archive| StateArchive {
+            name: archive.name.clone(),
+            bucket: worker.archives.bucket().map(str::to_owned),
+            key: format!("{}{}", attempted.folder, archive.name),
+            bytes: archive.bytes,
+            photos: archive.photos,
+        })
+        .collect()
+}
+
+/// Removes archives that are not wanted any more.
+async fn remove_archives<B, Q, A: ArchiveStore, S>(
+    worker: &Worker<B, Q, A, S>,
+    archives: &[StateArchive],
+    job: &JobKey,
 ) {
-    tracing::info!(
-        "removing the archives of `{}`, which was cancelled meanwhile",
-        attempted.job
-    );
-    for archive in &report.archives {
-        let key = attempted.key(&archive.name);
-        if let Err(error) = worker.archives.remove(&key).await {
-            tracing::warn!("`{key}` could not be removed: {}", chain(&error));
+    tracing::info!("removing the archives of `{job}`, which was cancelled meanwhile");
+    for archive in archives {
+        if let Err(error) = worker.archives.remove(archive).await {
+            tracing::warn!("`{}` could not be removed: {}", archive.key, chain(&error));
         }
     }
 }

@@ -199,7 +199,7 @@ where
 /// Aborts what a lost container has left open. What cannot be aborted now, the bucket's lifecycle rule
 /// sweeps.
 async fn sweep<B, Q, A: ArchiveStore, S>(worker: &Worker<B, Q, A, S>, folder: &str) {
-    match timeout(SWEEP_WITHIN, worker.archives.abort_uploads(folder)).await {
+    match timeout(SWEEP_WITHIN, worker.archives.store().abort_uploads(folder)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!("an upload may be left open: {}", chain(&error)),
         Err(_) => tracing::warn!("an upload may be left open: the store is slow"),
@@ -347,7 +347,7 @@ where
             bury: true,
         },
         Ok(manifest) => {
-            let sink = worker.archives.folder(&folder);
+            let sink = worker.archives.store().folder(&folder);
             let options = engine_options(&worker.options, failures);
             let run = engine::run(
                 Arc::new(manifest),

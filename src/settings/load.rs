@@ -22,12 +22,13 @@ const ENV_PREFIX: &str = "WPP_";
 ///
 /// Values are taken as they are: a secret that looks like a number must stay as it is, and not be
 /// quoted in an error. Later ones win; empty ones are not set.
-const RAW_ENV_NAMES: [(&str, &str, &str); 36] = [
+const RAW_ENV_NAMES: [(&str, &str, &str); 38] = [
     ("R2_ENDPOINT", "r2", "endpoint"),
     ("R2_ACCESS_KEY", "r2", "access_key"),
     ("R2_SECRET_KEY", "r2", "secret_key"),
     ("R2_SECRET_ARN", "r2", "secret_arn"),
     ("R2_BUCKET", "r2", "bucket"),
+    ("R2_ARCHIVE_BUCKET", "r2", "archive_bucket"),
     ("SMTP_URL", "deliver", "smtp_url"),
     ("MAIL_FROM", "deliver", "mail_from"),
     ("MAIL_REPLY_TO", "deliver", "reply_to"),
@@ -46,6 +47,7 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 36] = [
     ("WPP_R2__SECRET_KEY", "r2", "secret_key"),
     ("WPP_R2__SECRET_ARN", "r2", "secret_arn"),
     ("WPP_R2__BUCKET", "r2", "bucket"),
+    ("WPP_R2__ARCHIVE_BUCKET", "r2", "archive_bucket"),
     ("WPP_DELIVER__SMTP_URL", "deliver", "smtp_url"),
     ("WPP_DELIVER__MAIL_FROM", "deliver", "mail_from"),
     ("WPP_DELIVER__REPLY_TO", "deliver", "reply_to"),

@@ -119,7 +119,7 @@ pub struct DeliverSettings {
     pub reply_to: Option<Text>,
     /// Operators who are told of jobs that failed.
     pub alert_to: Names,
-    /// Where everyone can see the bucket; without it, links are signed.
+    /// Where everyone can see the bucket of archives; without it, links are signed.
     pub public_base_url: Option<Text>,
     /// The secret that webhooks are signed with: `whsec_…`.
     pub webhook_secret: Option<Secret>,
@@ -151,8 +151,10 @@ pub struct R2Settings {
     pub secret_arn: Option<Text>,
     /// How long keys of the secret are used before it is read again; 1 s to 12 h.
     pub secret_max_age: Human,
-    /// The bucket of jobs and their archives.
+    /// The bucket of jobs, and of their archives where these have none of their own.
     pub bucket: Option<Text>,
+    /// The bucket of archives alone: the only one that everyone may see.
+    pub archive_bucket: Option<Text>,
     /// Region; `auto` for R2.
     pub region: Text,
     /// Attempts before a request is given up; 1 to 100.
@@ -282,6 +284,7 @@ impl Default for R2Settings {
             secret_arn: None,
             secret_max_age: Human(Duration::from_mins(5)),
             bucket: None,
+            archive_bucket: None,
             region: Text("auto".to_owned()),
             // With the delay below more than a minute in all: stores have had outages that long.
             attempts: 13,
@@ -338,7 +341,11 @@ impl Settings {
                 .collect(),
             allow_http: self.source.allow_http,
             allowed_buckets: self.source.allowed_buckets.0.clone(),
-            job_bucket: self.r2.bucket.as_ref().map(|bucket| bucket.0.clone()),
+            job_buckets: ([&self.r2.bucket, &self.r2.archive_bucket]
+                .into_iter()
+                .flatten())
+            .map(|bucket| bucket.0.clone())
+            .collect(),
         }
     }
 
@@ -421,10 +428,8 @@ impl Settings {
 
     /// What those who want to know are told.
     pub fn deliver_options(&self) -> DeliverOptions {
-        let base = self.deliver.public_base_url.as_ref();
         DeliverOptions {
             alert_to: self.deliver.alert_to.0.clone(),
-            public_base_url: base.map(|url| url.0.clone()),
         }
     }
 
@@ -503,17 +508,38 @@ impl Settings {
         })
     }
 
-    /// The names of what jobs need, all of which must be set.
+    /// The names of what jobs need, all of which must be set but for the archives' bucket.
     ///
     /// # Errors
-    /// Every one that is missing.
+    /// Every one that is missing; a public address for a bucket that has more than archives in it.
     pub fn service(&self) -> Result<ServiceNames, SettingsError> {
         let (r2, queue) = (&self.r2, &self.queue);
         let [bucket, queue_url] = required([
             (r2.bucket.as_ref(), "R2_BUCKET", "r2.bucket"),
             (queue.url.as_ref(), "BATCH_SQS_QUEUE_URL", "queue.url"),
         ])?;
-        Ok(ServiceNames { bucket, queue_url })
+        let archive_bucket = r2.archive_bucket.as_ref().map(|name| name.0.clone());
+        let base = self.deliver.public_base_url.as_ref();
+        if base.is_some() && archive_bucket.is_none() {
+            return Err(SettingsError(vec![format!(
+                "`PUBLIC_BASE_URL` is set, but `R2_ARCHIVE_BUCKET` is not: everyone would see the bucket of the \
+                 jobs, with the photos' tokens and the guests' addresses; make a bucket for archives alone, let \
+                 that address show it and no other, and set `R2_ARCHIVE_BUCKET`, or `r2.archive_bucket` in \
+                 `{DEFAULT_FILE}`"
+            )]));
+        }
+        if archive_bucket.as_ref() == Some(&bucket) {
+            return Err(SettingsError(vec![format!(
+                "`R2_ARCHIVE_BUCKET` and `R2_BUCKET` are both `{bucket}`; give archives a bucket of their own, or \
+                 leave `R2_ARCHIVE_BUCKET` out"
+            )]));
+        }
+        Ok(ServiceNames {
+            bucket,
+            archive_bucket,
+            public_base_url: base.map(|url| url.0.clone()),
+            queue_url,
+        })
     }
 
     /// The names of what starts containers, both of which must be set.
@@ -702,8 +728,12 @@ fn all(names: &Names, test: fn(&str) -> bool) -> bool {
 /// What jobs need, by name.
 #[derive(Debug, Clone)]
 pub struct ServiceNames {
-    /// The bucket.
+    /// The bucket of the jobs.
     pub bucket: String,
+    /// The bucket of archives alone.
+    pub archive_bucket: Option<String>,
+    /// Where everyone can see that one.
+    pub public_base_url: Option<String>,
     /// The queue's URL.
     pub queue_url: String,
 }

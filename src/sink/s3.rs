@@ -238,6 +238,7 @@ impl S3Upload {
                     .key(&self.key)
                     .content_type("application/zip")
                     .content_disposition(content_disposition(&self.saved_as))
+                    .cache_control(CACHE_CONTROL)
                     .metadata(MARK, &self.mark)
                     .checksum_algorithm(ChecksumAlgorithm::Crc32)
                     .send()
@@ -367,6 +368,7 @@ impl S3Upload {
                     .key(&self.key)
                     .content_type("application/zip")
                     .content_disposition(content_disposition(&self.saved_as))
+                    .cache_control(CACHE_CONTROL)
                     .metadata(MARK, &self.mark)
                     .checksum_crc32(checksum(crc32))
                     .body(ByteStream::from(bytes.clone()))
@@ -503,6 +505,10 @@ fn number(part: u32) -> i32 {
 fn checksum(crc32: u32) -> String {
     STANDARD.encode(crc32.to_be_bytes())
 }
+
+/// An archive is for whoever has its link, and must be gone once it is removed: no cache between keeps it
+/// (RFC 9111, 5.2.2.7).
+const CACHE_CONTROL: &str = "private";
 
 /// Characters that need no escape in an extended parameter value (RFC 8187, 3.2.1).
 const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC

@@ -120,8 +120,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                 }
             };
         }
-        let base = self.public_base_url.as_deref();
-        let urls = deliver::links::links(&self.archives, &state, base, links).await?;
+        let urls = self.archives.links(&state.archives, links).await?;
         let at_work = !deliver::has_ended(state.status)
             && !matches!(state.status, Status::Queued | Status::Cancelled);
         Ok(Report {
@@ -205,7 +204,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
                 });
             }
             for archive in &state.archives {
-                if self.archives.length(&archive.key).await? != Some(archive.bytes) {
+                if !self.archives.has(archive).await? {
                     return Err(SubmitError::ArchivesGone(job.clone()));
                 }
             }

@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::join;
 use tokio::time::{Instant, sleep};
 
+use crate::archives::Archives;
 use crate::bucket::{Bucket, BucketError, Condition, Version};
 use crate::clock::Clock;
 use crate::compute::{Active, Compute, ComputeError};
@@ -48,9 +49,7 @@ pub struct Submitter<B, Q, C, A> {
     /// Where it is done.
     pub compute: C,
     /// Where archives are.
-    pub archives: A,
-    /// Where everyone can see the bucket; without it, links are signed.
-    pub public_base_url: Option<String>,
+    pub archives: Archives<A>,
     /// The most containers that are asked for.
     pub max_containers: usize,
     /// What time it is.
@@ -314,7 +313,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             return Ok(false);
         }
         for archive in &state.archives {
-            if self.archives.length(&archive.key).await? != Some(archive.bytes) {
+            if !self.archives.has(archive).await? {
                 return Ok(false);
             }
         }

@@ -320,6 +320,7 @@ mod tests {
         done.archives = (1..=2)
             .map(|number| StateArchive {
                 name: format!("smith-{number}-of-2.zip"),
+                bucket: None,
                 key: format!("archives/smith-{number}-of-2.zip"),
                 bytes: 1_000_000_000,
                 photos: 119,

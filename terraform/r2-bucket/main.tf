@@ -1,19 +1,11 @@
-# The bucket at Cloudflare, its lifecycle, and a token for it alone. Apart from the rest, since it needs
+# The buckets at Cloudflare, their lifecycle, and a token for them alone. Jobs and archives are apart, since only
+# archives may be public: manifests have the photos' tokens and the guests' addresses in them. Apart from the rest, since it needs
 # Cloudflare's provider and a Cloudflare token that may make tokens.
 
-resource "cloudflare_r2_bucket" "this" {
-  account_id   = var.account_id
-  name         = var.bucket
-  jurisdiction = var.jurisdiction
-  location     = upper(var.location)
-}
-
-resource "cloudflare_r2_bucket_lifecycle" "this" {
-  account_id   = var.account_id
-  bucket_name  = cloudflare_r2_bucket.this.name
-  jurisdiction = var.jurisdiction
-
-  rules = [
+# Until `keep_archives_days` after they are made, archives of before are in the jobs' bucket, too: both have
+# these rules.
+locals {
+  archive_rules = [
     # Uploads that nobody will finish. A container aborts its own; this sweeps those of lost ones.
     {
       id         = "abort-incomplete-uploads"
@@ -31,6 +23,37 @@ resource "cloudflare_r2_bucket_lifecycle" "this" {
         condition = { type = "Age", max_age = var.keep_archives_days * 86400 }
       }
     },
+  ]
+}
+
+resource "cloudflare_r2_bucket" "archives" {
+  account_id   = var.account_id
+  name         = var.archive_bucket
+  jurisdiction = var.jurisdiction
+  location     = upper(var.location)
+}
+
+resource "cloudflare_r2_bucket_lifecycle" "archives" {
+  account_id   = var.account_id
+  bucket_name  = cloudflare_r2_bucket.archives.name
+  jurisdiction = var.jurisdiction
+
+  rules = local.archive_rules
+}
+
+resource "cloudflare_r2_bucket" "this" {
+  account_id   = var.account_id
+  name         = var.bucket
+  jurisdiction = var.jurisdiction
+  location     = upper(var.location)
+}
+
+resource "cloudflare_r2_bucket_lifecycle" "this" {
+  account_id   = var.account_id
+  bucket_name  = cloudflare_r2_bucket.this.name
+  jurisdiction = var.jurisdiction
+
+  rules = concat(local.archive_rules, [
     {
       id         = "expire-jobs"
       enabled    = true
@@ -39,7 +62,7 @@ resource "cloudflare_r2_bucket_lifecycle" "this" {
         condition = { type = "Age", max_age = var.keep_jobs_days * 86400 }
       }
     },
-  ]
+  ])
 }
 
 data "cloudflare_api_token_permission_groups_list" "item_write" {
@@ -47,7 +70,7 @@ data "cloudflare_api_token_permission_groups_list" "item_write" {
   max_items = 1
 }
 
-# Object Read & Write on this bucket and no other.
+# Object Read & Write on these buckets and no other.
 resource "cloudflare_api_token" "this" {
   name = var.token_name
 
@@ -55,7 +78,8 @@ resource "cloudflare_api_token" "this" {
     effect            = "allow"
     permission_groups = [{ id = data.cloudflare_api_token_permission_groups_list.item_write.result[0].id }]
     resources = {
-      "com.cloudflare.edge.r2.bucket.${var.account_id}_${var.jurisdiction}_${cloudflare_r2_bucket.this.name}" = "*"
+      for bucket in [cloudflare_r2_bucket.this.name, cloudflare_r2_bucket.archives.name] :
+      "com.cloudflare.edge.r2.bucket.${var.account_id}_${var.jurisdiction}_${bucket}" => "*"
     }
   }]
 }

@@ -8,6 +8,11 @@ output "bucket" {
   value       = cloudflare_r2_bucket.this.name
 }
 
+output "archive_bucket" {
+  description = "`r2_archive_bucket` of the deployment."
+  value       = cloudflare_r2_bucket.archives.name
+}
+
 output "access_key" {
   description = "`r2_access_key` of the deployment: the token's id (R2 documentation, \"Authentication\")."
   value       = cloudflare_api_token.this.id

@@ -8,8 +8,19 @@ variable "account_id" {
   }
 }
 
+variable "archive_bucket" {
+  description = "Name of the bucket of archives: the only one that may be public."
+  type        = string
+  default     = "wedding-photos-archives"
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.archive_bucket)) && var.archive_bucket != var.bucket
+    error_message = "archive_bucket must be a name of 3 to 63 lower-case letters, digits and hyphens (R2's rule), and another one than bucket."
+  }
+}
+
 variable "bucket" {
-  description = "Name of the bucket."
+  description = "Name of the bucket of jobs, which is never public."
   type        = string
   default     = "wedding-photos"
 
@@ -31,7 +42,7 @@ variable "jurisdiction" {
 }
 
 variable "location" {
-  description = "Where the bucket is best, such as `enam` (eastern North America, as us-east-1) or `weur`."
+  description = "Where the buckets are best, such as `enam` (eastern North America, as us-east-1) or `weur`."
   type        = string
   default     = "enam"
 

@@ -127,6 +127,7 @@ run "everything" {
     webhook_secret_version     = 1
     google_credentials_version = 1
     allowed_buckets            = ["gs://my-project.appspot.com", "s3://wedding-photos/events/"]
+    r2_archive_bucket          = "wedding-archives"
     public_base_url            = "https://photos.example.com"
     monthly_budget_usd         = 100
     flow_logs                  = true
@@ -149,6 +150,7 @@ run "everything" {
       MAIL_FROM                     = "Photos <photos@example.com>"
       MAIL_REPLY_TO                 = "studio@example.com"
       PUBLIC_BASE_URL               = "https://photos.example.com"
+      R2_ARCHIVE_BUCKET             = "wedding-archives"
       WPP_ENGINE__SPOOL_DIR         = "/spool"
       WPP_ENGINE__SPOOL_LIMIT       = "10GiB"
       WPP_LOG__LEVEL                = "debug"
@@ -176,7 +178,7 @@ run "everything" {
   }
 
   assert {
-    condition     = strcontains(output.caller_environment, "PUBLIC_BASE_URL=https://photos.example.com\n")
+    condition     = strcontains(output.caller_environment, "PUBLIC_BASE_URL=https://photos.example.com\n") && strcontains(output.caller_environment, "R2_ARCHIVE_BUCKET=wedding-archives\n")
     error_message = "The caller does not know where everyone sees the bucket."
   }
 }

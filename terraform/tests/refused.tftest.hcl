@@ -240,11 +240,32 @@ run "alerts_without_sender" {
   expect_failures = [var.alert_to]
 }
 
+run "public_bucket_of_jobs" {
+  command = plan
+
+  variables {
+    public_base_url = "https://photos.example.com"
+  }
+
+  expect_failures = [var.public_base_url]
+}
+
+run "archives_in_the_bucket_of_jobs" {
+  command = plan
+
+  variables {
+    r2_archive_bucket = "wedding-photos"
+  }
+
+  expect_failures = [var.r2_archive_bucket]
+}
+
 run "public_base_url_http" {
   command = plan
 
   variables {
-    public_base_url = "http://photos.example.com"
+    r2_archive_bucket = "wedding-archives"
+    public_base_url   = "http://photos.example.com"
   }
 
   expect_failures = [var.public_base_url]
@@ -254,7 +275,8 @@ run "public_base_url_query" {
   command = plan
 
   variables {
-    public_base_url = "https://photos.example.com/?a=b"
+    r2_archive_bucket = "wedding-archives"
+    public_base_url   = "https://photos.example.com/?a=b"
   }
 
   expect_failures = [var.public_base_url]

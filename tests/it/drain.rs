@@ -43,7 +43,7 @@ async fn jobs_are_done_until_the_queue_is_empty() {
         let [archive] = &state.archives[..] else {
             panic!("{:?}", state.archives);
         };
-        let folder = format!("archives/{job}-{}/", state.secret);
+        let folder = format!("archives/{}/", state.secret);
         assert_eq!(archive.key, format!("{folder}{}.zip", job.event_id()));
         let bytes = world.archives.archive(&archive.key).unwrap();
         assert_eq!(bytes.len() as u64, archive.bytes);

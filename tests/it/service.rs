@@ -652,7 +652,7 @@ async fn who_waits_gets_a_letter_whose_link_is_the_archive_and_a_signed_webhook(
     let mask = |text: &str| text.replace(&service.store.bucket, "[bucket]");
     insta::with_settings!({filters => vec![
         (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
-        (r"[0-9a-f]{32}-[0-9a-f]{32}", "[job]-[secret]"),
+        (r"archives/[0-9a-f]{32}", "archives/[secret]"),
         (r"\?\S*X-Amz[^\s\x22]*", "?[signature]"),
         (r"\w+tag, \d+\. \w+ \d{4}, \d\d:\d\d Uhr", "[date]"),
         (r"Mittwoch, \d+\. \w+ \d{4}, \d\d:\d\d Uhr", "[date]"),
@@ -701,6 +701,81 @@ async fn who_waits_gets_a_letter_whose_link_is_the_archive_and_a_signed_webhook(
     assert_eq!(Mailbox::received(&anna).len(), 2);
     assert_eq!(service.state("smith")["attempt_count"], 1);
     assert!(Mailbox::received(&operator).is_empty());
+}
+
+/// The bucket of archives is the kindest that a store can have: everyone may read all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_everyone_can_see_is_archives_alone() {
+    let service = Service::start(Kind::Minio).await;
+    let public = Store::start(Kind::Minio).await;
+    let policy = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": ["s3:GetObject", "s3:ListBucket"],
+            "Resource": [
+                format!("arn:aws:s3:::{}", public.bucket),
+                format!("arn:aws:s3:::{}/*", public.bucket),
+            ],
+        }],
+    });
+    let opened = (public.client().put_bucket_policy())
+        .bucket(&public.bucket)
+        .policy(policy.to_string());
+    opened.send().await.unwrap();
+    let base = format!("{}/{}", public.endpoint, public.bucket);
+    let set = |command: &mut Command| {
+        command
+            .env("R2_ARCHIVE_BUCKET", &public.bucket)
+            .env("PUBLIC_BASE_URL", &base)
+            .output()
+            .unwrap()
+    };
+    let submit = |args| set(&mut service.command(env!("CARGO_BIN_EXE_submit"), args));
+    assert_eq!(code(&submit(&["manifest.json"])), 0);
+    let container = set(&mut service.container());
+    assert_eq!(code(&container), 0, "{}", said(&container));
+    let status = submit(&["status", "smith", "--json"]);
+    let state: Value = serde_json::from_slice(&status.stdout).unwrap();
+
+    let archive = &state["archives"][0];
+    let (key, link) = (&archive["key"], state["links"][0].as_str().unwrap());
+    assert_eq!(archive["bucket"], json!(public.bucket));
+    assert_eq!(link, format!("{base}/{}", key.as_str().unwrap()));
+    let (head, whole) = download(link, &[]);
+    assert_eq!(whole.len() as u64, archive["bytes"].as_u64().unwrap());
+    assert!(
+        head.to_lowercase().contains("cache-control: private"),
+        "{head}"
+    );
+    // A guest learns neither event nor job from the link, and finds nothing but archives below its address.
+    let job = state["job"].as_str().unwrap();
+    let id = job.strip_prefix("smith/").unwrap();
+    assert!(!link.contains("/smith/") && !link.contains(id), "{link}");
+    let (_, all) = download(&base, &[]);
+    let all = String::from_utf8(all).unwrap();
+    assert_eq!(all.matches("<Key>").count(), 1, "{all}");
+    for name in ["manifest.json", "state.json"] {
+        for bucket in [&public.bucket, &service.store.bucket] {
+            let there = format!("{}/{bucket}/jobs/{job}/{name}", public.endpoint);
+            let curl = Command::new("curl").args(["-fsS", &there]).output();
+            assert_eq!(code(&curl.unwrap()), 22, "{there}");
+        }
+    }
+
+    // Programs that know nothing of that bucket lead nowhere, and not into their own.
+    let old = service.submit(&["status", "smith", "--json"]);
+    let old: Value = serde_json::from_slice(&old.stdout).unwrap();
+    assert_eq!(old["links"], json!([""]));
+
+    // The bucket of the jobs is never shown.
+    let mut wrong = service.command(env!("CARGO_BIN_EXE_submit"), &["list"]);
+    let submit = wrong.env("PUBLIC_BASE_URL", &base).output().unwrap();
+    let container = service.container().env("PUBLIC_BASE_URL", &base).output();
+    let container = container.unwrap();
+    assert_eq!((code(&submit), code(&container)), (2, 2));
+    assert_said!("a_public_bucket_of_jobs", said(&submit));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, sleep};
+use wedding_photo_processor::archives::Archives;
 use wedding_photo_processor::bucket::Bucket as _;
 use wedding_photo_processor::compute::memory::MemoryCompute;
 use wedding_photo_processor::job::Status;
@@ -226,8 +227,7 @@ fn flaky(
             broken: Arc::clone(broken),
         },
         compute: MemoryCompute::default(),
-        archives: world.archives.clone(),
-        public_base_url: None,
+        archives: Archives::beside_jobs(world.archives.clone()),
         max_containers: 3,
         clock,
     }

@@ -7,7 +7,7 @@ import { failed } from "./error.js";
 import { JOB, MAX_EXPIRES_IN, type Manifest, type Subscriber, bytes, read as readManifest, sha256 } from "./manifest.js";
 import { Services } from "./services.js";
 import { read as readSettings } from "./settings.js";
-import type { Env, JobStatus, Photo, State, Submitted, SubmitOptions, WebhookEvent } from "./types.js";
+import type { Archive, Env, JobStatus, Photo, State, Submitted, SubmitOptions, WebhookEvent } from "./types.js";
 import { verify } from "./webhook.js";
 
 export { PhotoJobError, type ErrorCode } from "./error.js";
@@ -125,7 +125,7 @@ export class AWSBatchIntegration {
       ...state,
       state_url: this.#url(jobId),
       log_stream: state.attempts.at(-1)?.owner?.log_stream ?? null,
-      links: await Promise.all(state.archives.map((archive) => this.#services._link(archive.key, seconds))),
+      links: await Promise.all(state.archives.map((archive) => this.#services._link(archive, seconds))),
       lost: /^(probing|transferring)$/.test(state.status) && !isHeld(state),
     };
   }
@@ -174,6 +174,8 @@ export class AWSBatchIntegration {
     }
     if (state?.version != 1)
       throw failed("refused", `the state of ${job} has version ${state?.version}; update this module`);
+    if (state.job != job || !(state.archives ?? []).every((archive) => isMade(state, archive)))
+      throw failed("refused", `the state of ${job} is another job's, or names an archive that is not this job's`);
     const first = { ...untouched(), attempt_count: 0, attempts: [], archives: [], redone: 0, told_from: 0, round: 0 };
     return [Object.assign(first, state), found._version];
   }
@@ -207,7 +209,7 @@ export class AWSBatchIntegration {
   async #isThere(state: State): Promise<boolean> {
     if (state.missing_count) return false;
     for (const archive of state.archives)
-      if ((await this.#services._length(archive.key)) !== archive.bytes) return false;
+      if (!(await this.#services._has(archive))) return false;
     return true;
   }
 
@@ -257,6 +259,13 @@ export class AWSBatchIntegration {
 const surely = ([[, inFlight], [waiting, running]]: Capacity) => waiting + Math.min(running, inFlight);
 
 const message = (job: string) => JSON.stringify({ version: 1, job, volume: null });
+
+/** Whether an archive is one that this job made: the attempt's secret proves it, or, in earlier ones, its name. */
+function isMade({ job, archives_secret: secret }: State, { key, name }: Archive): boolean {
+  const before = `archives/${job}-`;
+  const folder = secret ? `archives/${secret}/` : key.startsWith(before) && before + key.slice(before.length).split("/")[0] + "/";
+  return key === folder + name && !name.includes("/") && (!secret || /^[\da-f]{32}$/.test(secret));
+}
 
 /** What the state of a job says that nobody has worked on since it was handed in. */
 const untouched = () => ({

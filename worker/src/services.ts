@@ -3,8 +3,8 @@
 
 import { AwsV4Signer } from "aws4fetch";
 import { type ErrorCode, PhotoJobError, failed } from "./error.js";
-import type { Keys, Settings } from "./settings.js";
-import type { BucketBinding } from "./types.js";
+import type { Keys, Place, Settings } from "./settings.js";
+import type { Archive, BucketBinding } from "./types.js";
 
 /** With pauses that double from 200 ms on, an outage of some seconds is ridden out; R2 takes one write a
  * second to one key. */
@@ -188,8 +188,8 @@ export class Services {
   }
 
   /** The bucket over the S3 API, as if it were bound. */
-  #store(): BucketBinding {
-    const { _r2, _place } = this._settings;
+  #store(_place: string): BucketBinding {
+    const { _r2 } = this._settings;
     const ask = (method: string, key: string, more?: object) =>
       this.#ask(STORE, `${method} ${key}`, _r2!, "s3", `${_place}/${path(key)}`, { method, ...more });
     const tag = (answer: Response | null) => answer && { httpEtag: answer.headers.get("etag")!.replace("W/", ""), text: () => answer.text() };
@@ -205,9 +205,14 @@ export class Services {
     };
   }
 
-  #object<T>(method: string, key: string, act: (bucket: BucketBinding) => Promise<T>) {
-    const { _binding } = this._settings;
-    return repeat(_binding ? BOUND : STORE, `${method} ${key}`, () => act(_binding ?? this.#store()));
+  #object<T>(method: string, key: string, act: (bucket: BucketBinding) => Promise<T>, { _binding, _place }: Place = this._settings) {
+    return repeat(_binding ? BOUND : STORE, `${method} ${key}`, () => act(_binding ?? this.#store(_place)));
+  }
+
+  /** Where an archive is; `undefined` where that is none of our buckets, or nobody could be led there. */
+  #placeOf({ bucket }: Archive): Place | undefined {
+    const { _archives, _r2 } = this._settings;
+    return bucket ? (bucket == _archives?._bucket ? _archives : undefined) : _r2 && this._settings;
   }
 
   /** An object; `null` if there is none. */
@@ -219,9 +224,11 @@ export class Services {
     return found;
   }
 
-  /** The length of an object. */
-  async _length(key: string): Promise<number | undefined> {
-    return (await this.#object("HEAD", key, (bucket) => bucket.head(key)))[0]?.size;
+  /** Whether an archive is there, as long as it should be. */
+  async _has(archive: Archive): Promise<boolean> {
+    const { key, bytes } = archive;
+    const place = this.#placeOf(archive);
+    return !!place && (await this.#object("HEAD", key, (bucket) => bucket.head(key), place))[0]?.size === bytes;
   }
 
   /** Writes an object, and tells its version; `undefined` if somebody else was there first. A conditional
@@ -239,10 +246,11 @@ export class Services {
     await this.#object("DELETE", key, (bucket) => bucket.delete(key));
   }
 
-  /** A link that anyone can follow who has it. */
-  async _link(key: string, seconds: number): Promise<string> {
-    const { _base, _r2, _place } = this._settings;
-    if (_base) return `${_base}/${path(key)}`;
-    return (await this.#sign(_r2!, "s3", `${_place}/${path(key)}?X-Amz-Expires=${seconds}`, { signQuery: true })).url.href;
+  /** A link that anyone can follow who has it: below the public address, which shows archives alone, or signed. */
+  async _link(archive: Archive, seconds: number): Promise<string> {
+    const place = this.#placeOf(archive);
+    const at = path(archive.key);
+    if (!place || place._base) return place ? `${place._base}/${at}` : "";
+    return (await this.#sign(this._settings._r2!, "s3", `${place._place}/${at}?X-Amz-Expires=${seconds}`, { signQuery: true })).url.href;
   }
 }

@@ -10,8 +10,18 @@ export interface Keys {
   _region: string;
 }
 
-/** The settings, checked. */
-export interface Settings {
+/** A bucket, and how it is reached. */
+export interface Place {
+  _binding: BucketBinding | undefined;
+  /** Its address at the store, without a slash at the end. */
+  _place: string;
+  _bucket: string;
+  /** Where everyone can see it. */
+  _base?: string;
+}
+
+/** The settings, checked; the place is that of the jobs. */
+export interface Settings extends Place {
   _aws: Keys;
   _sqs: string;
   _batch: string;
@@ -19,13 +29,10 @@ export interface Settings {
   _jobQueue: string;
   _definition: string;
   _max: number;
-  _binding: BucketBinding | undefined;
+  /** `undefined` where archives are beside the jobs. */
+  _archives: Place | undefined;
   /** `undefined` where the binding does everything, and links need no signature. */
   _r2: Keys | undefined;
-  /** The bucket's address at the store, without a slash at the end. */
-  _place: string;
-  _bucket: string;
-  _base: string | undefined;
 }
 
 /** Reads the settings; everything that is wrong is said at once. */
@@ -60,9 +67,14 @@ export function read(env: Env): Settings {
   const base = address("PUBLIC_BASE_URL", text("PUBLIC_BASE_URL"));
   const max = Number(env.WPP_BATCH__MAX_CONTAINERS || 50);
   if (!(Number.isInteger(max) && max > 0 && max <= 1000)) wrong.push("WPP_BATCH__MAX_CONTAINERS is not 1 to 1000");
-  // With a binding and an address for everyone, nothing has to be signed.
-  const signs = !binding || !base;
+  const archives = text("R2_ARCHIVE_BUCKET");
+  if (base && !archives)
+    wrong.push("PUBLIC_BASE_URL is set, but R2_ARCHIVE_BUCKET is not: everyone would see the jobs with the photos' tokens");
+  // With bindings and an address for everyone, nothing has to be signed.
+  const signs = !binding || !base || !env.R2_ARCHIVE_BINDING;
   const bucket = signs ? need("R2_BUCKET") : text("R2_BUCKET");
+  if (archives && archives == bucket) wrong.push("R2_ARCHIVE_BUCKET is R2_BUCKET; give archives a bucket of their own");
+  const at = signs ? store() : "";
   const settings: Settings = {
     _aws: { _id: need("BATCH_AWS_ACCESS_KEY"), _secret: need("BATCH_AWS_SECRET_KEY"), _region: region },
     // The queue's own address says where SQS is.
@@ -73,18 +85,18 @@ export function read(env: Env): Settings {
     _definition: need("BATCH_JOB_DEFINITION_ARN"),
     _max: max,
     _binding: binding,
-    _place: (signs ? store() : "") + `/${bucket}`,
+    _place: `${at}/${bucket}`,
     _r2: signs
       ? { _id: need("R2_ACCESS_KEY"), _secret: need("R2_SECRET_KEY"), _region: text("WPP_R2__REGION") || "auto" }
       : undefined,
     _bucket: bucket || "R2_BINDING",
-    _base: base || undefined,
+    _archives: archives ? { _binding: env.R2_ARCHIVE_BINDING, _place: `${at}/${archives}`, _bucket: archives, _base: base } : undefined,
   };
   if (wrong.length)
     throw failed(
       "settings",
       `${[...new Set(wrong)].join("; ")}; set it in wrangler.toml, or by \`wrangler secret put\`` +
-        (signs && binding ? " (R2_*, or PUBLIC_BASE_URL, for links)" : ""),
+        (signs && binding ? " (R2_*, or PUBLIC_BASE_URL and R2_ARCHIVE_BINDING, for links)" : ""),
     );
   return settings;
 }

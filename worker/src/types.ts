@@ -13,9 +13,12 @@ export interface Env {
   R2_ACCESS_KEY?: string;
   R2_SECRET_KEY?: string;
   R2_BUCKET?: string;
-  /** The bucket itself. With it, `R2_*` are only needed to sign links, where there is no `PUBLIC_BASE_URL`. */
+  /** A bucket for archives alone: the only one that may be public. */
+  R2_ARCHIVE_BUCKET?: string;
+  /** The buckets themselves. With them, `R2_*` are only needed to sign links, where there is no `PUBLIC_BASE_URL`. */
   R2_BINDING?: BucketBinding;
-  /** Where everyone can see the bucket; without it, links are signed. */
+  R2_ARCHIVE_BINDING?: BucketBinding;
+  /** Where everyone can see the bucket of archives; without it, links are signed. */
   PUBLIC_BASE_URL?: string;
   /** `whsec_…`; only `verifyWebhook` needs it. */
   WEBHOOK_SECRET?: string;
@@ -87,6 +90,8 @@ export type Status = "queued" | "probing" | "transferring" | "delivering" | "don
 
 export interface Archive {
   name: string;
+  /** Absent where it is the bucket of the jobs. */
+  bucket?: string;
   key: string;
   bytes: number;
   photos: number;
@@ -131,6 +136,7 @@ export interface State {
   attempts: { number: number; owner?: { log_stream?: string }; started_at: string; ended_at?: string; outcome?: string }[];
   failures: number;
   archives: Archive[];
+  archives_secret?: string;
   missing_count: number;
   missing: { photo: number; name: string; reason: unknown }[];
   /** Files in folders that are left out: junk, and what is not selected. Absent where there are none. */

@@ -33,7 +33,10 @@ for (const way of ["S3 API", "R2 binding"]) {
       miniflare =
         way === "S3 API"
           ? await worker("harness.mjs", { bindings: settings })
-          : await worker("harness.mjs", { bindings: { ...others, PUBLIC_BASE_URL: "https://photos.example/" }, r2Buckets: ["R2_BINDING"] });
+          : await worker("harness.mjs", {
+              bindings: { ...others, R2_ARCHIVE_BUCKET: "archived", PUBLIC_BASE_URL: "https://photos.example/" },
+              r2Buckets: ["R2_BINDING", "R2_ARCHIVE_BINDING"],
+            });
       call = caller(miniflare);
       const bound = way === "S3 API" ? undefined : await miniflare.getR2Bucket("R2_BINDING");
       object = async (key) => {
@@ -100,13 +103,45 @@ for (const way of ["S3 API", "R2 binding"]) {
       assert.equal((await stateOf(answers[0].job)).sent, true);
     });
 
+    test("a state that names what its job has not made is refused", async () => {
+      const event = unique("forged");
+      const { job } = await call("submitPhotoProcessingJob", [event, PHOTOS]);
+      await messages(settings);
+      const secret = "0123456789abcdef0123456789abcdef";
+      const another = job.replace("forged", "victim");
+      for (const change of [
+        { archives: [{ name: "manifest.json", key: `jobs/${another}/manifest.json` }] },
+        { archives: [{ name: "a.zip", key: `archives/${another}-5ec/a.zip` }] },
+        { archives: [{ name: "b.zip", key: `archives/${secret}/a.zip` }], archives_secret: secret },
+        { archives: [{ name: "a.zip", key: `archives/${secret}/a.zip` }], archives_secret: undefined },
+        { archives: [{ name: "a.zip", key: `archives/${another}/a.zip` }], archives_secret: another },
+      ]) {
+        await putState(job, change);
+        const error = await failure(call("getJobStatus", [job]));
+        assert.deepEqual([error.code, /not this job's/.test(error.message)], ["refused", true], JSON.stringify(change));
+      }
+      // One beside the jobs, made before the archives had a bucket of their own, still has its link, if that can be signed.
+      const before = { name: "a.zip", key: `archives/${job}-5ec/a.zip`, bytes: 3, photos: 2 };
+      await putState(job, { archives: [before], archives_secret: undefined });
+      const { links } = await call("getJobStatus", [job]);
+      if (way == "S3 API") assert.match(links[0], /X-Amz-Signature/);
+      else assert.deepEqual(links, [""]);
+      await putState(job, { archives: [], job: another });
+      assert.match((await failure(call("getJobStatus", [job]))).message, /another job's/);
+    });
+
     test("a job that is done is answered from what is there, while it is there", async () => {
       const event = unique("done");
       const { job } = await call("submitPhotoProcessingJob", [event, PHOTOS]);
       await messages(settings);
-      const archive = { name: "a & b.zip", key: `archives/${job}-5ec/a & b (1)+ü.zip`, bytes: 3, photos: 2 };
-      await put(archive.key, "zip");
-      await putState(job, { status: "done", archives: [archive], secret: "5ec", attempt_count: 1 });
+      const name = "a & b (1)+ü.zip";
+      const secret = "0123456789abcdef0123456789abcdef";
+      const archive = { name, key: `archives/${secret}/${name}`, bytes: 3, photos: 2 };
+      if (way == "R2 binding") {
+        archive.bucket = "archived";
+        await (await miniflare.getR2Bucket("R2_ARCHIVE_BINDING")).put(archive.key, "zip");
+      } else await put(archive.key, "zip");
+      await putState(job, { status: "done", archives: [archive], archives_secret: secret, attempt_count: 1 });
       const again = await call("submitPhotoProcessingJob", [event, PHOTOS]);
       assert.deepEqual([again.already_done, again.archives, again.batch_job_id], [true, [archive], null]);
       assert.deepEqual(await messages(settings), []);
@@ -114,7 +149,7 @@ for (const way of ["S3 API", "R2 binding"]) {
       const status = await call("getJobStatus", [job, 60]);
       assert.deepEqual([status.job, status.status, status.links.length, status.lost], [job, "done", 1, false]);
       if (way === "S3 API") assert.equal(await (await fetch(status.links[0])).text(), "zip");
-      else assert.equal(status.links[0], `https://photos.example/archives/${job}-5ec/a%20%26%20b%20(1)%2B%C3%BC.zip`);
+      else assert.equal(status.links[0], `https://photos.example/archives/${secret}/a%20%26%20b%20(1)%2B%C3%BC.zip`);
 
       // Another length is another archive.
       await putState(job, { archives: [{ ...archive, bytes: 4 }] });
@@ -228,8 +263,9 @@ describe("what a job of the Rust side says is understood, and the other way roun
     const owner = { id: "c", log_stream: "photos/default/1" };
     const at = "2026-06-20T15:04:05.678Z";
     const attempts = [{ number: 1, owner, started_at: at, ended_at: at, outcome: "done" }];
-    const archives = [{ name: "Ü.zip", key: "archives/x/Ü.zip", bytes: 3, photos: 2 }];
-    const state = { ...(await (await s3(key)).json()), status: "done", attempts, attempt_count: 1, archives, delivery: { mails: 1, calls: 0, waiting: 0, failed: 0 } };
+    const archives_secret = "0123456789abcdef0123456789abcdef";
+    const archives = [{ name: "Ü.zip", key: `archives/${archives_secret}/Ü.zip`, bytes: 3, photos: 2 }];
+    const state = { ...(await (await s3(key)).json()), status: "done", attempts, attempt_count: 1, archives, archives_secret, delivery: { mails: 1, calls: 0, waiting: 0, failed: 0 } };
     await s3(key, { method: "PUT", body: JSON.stringify(state) });
     const [{ links, ...done }, { links: others, ...doneThere }] = [await status(), await statusThere()];
     assert.deepEqual(done, doneThere);
@@ -274,6 +310,8 @@ describe("wrong settings are named", () => {
     ["BATCH_AWS_ACCESS_KEY", "A\rB", /BATCH_AWS_ACCESS_KEY has a control character in it/],
     ["PUBLIC_BASE_URL", "photos.example", /PUBLIC_BASE_URL is not an/],
     ["PUBLIC_BASE_URL", "ftp://photos.example", /PUBLIC_BASE_URL is not an/],
+    ["PUBLIC_BASE_URL", "https://photos.example", /R2_ARCHIVE_BUCKET is not: everyone would see the jobs/],
+    ["R2_ARCHIVE_BUCKET", (known) => known.R2_BUCKET, /R2_ARCHIVE_BUCKET is R2_BUCKET/],
     ["AWS_ENDPOINT_URL_BATCH", "https://", /AWS_ENDPOINT_URL_BATCH is not an/],
     ["AWS_ENDPOINT_URL", "https://[", /AWS_ENDPOINT_URL is not an/],
     ["BATCH_SQS_QUEUE_URL", "", /BATCH_SQS_QUEUE_URL is missing/],

@@ -5,9 +5,9 @@ import { test } from "node:test";
 
 const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), "utf8");
 
-test("the module is one file under 21 kB that imports nothing", () => {
+test("the module is one file under 24 kB that imports nothing", () => {
   const code = read("dist/aws-batch-integration.js");
-  assert(Buffer.byteLength(code) < 21_000);
+  assert(Buffer.byteLength(code) < 24_000);
   assert(!/\bimport\b|\brequire\b|node:/.test(code));
 });
 

@@ -3,7 +3,7 @@
 import { chromium } from "playwright-core";
 import axe from "axe-core";
 import assert from "node:assert/strict";
-import { createHash, createHmac, randomBytes } from "node:crypto";
+import { createHash, createHmac, randomBytes, randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -148,6 +148,9 @@ test("without JavaScript it is the same", async () => {
   await context.close();
 });
 
+/** What an attempt's archives lie under. */
+const secret = () => randomUUID().replaceAll("-", "");
+
 describe("what else can come of a job", () => {
   const job = async (name, change, more) => {
     const { id, link } = await event(name, more);
@@ -155,12 +158,14 @@ describe("what else can come of a job", () => {
     const page = new URL(headers.get("location"), origin);
     const key = `${settings.R2_BUCKET}${page.pathname.replace("/page", "/state.json")}`;
     await messages(settings);
-    await s3(key, { method: "PUT", body: JSON.stringify({ ...(await (await s3(key)).json()), ...change }) });
+    await s3(key, { method: "PUT", body: JSON.stringify({ ...(await (await s3(key)).json()), archives_secret: change.archives?.[0].key.split("/")[1], ...change }) });
     return { id, page: page.href, json: page.href.replace("/page", ""), key };
   };
 
   test("several volumes, photos that are missing, and names that mean harm", async () => {
-    const archives = [1, 2, 3].map((n) => ({ name: `${HOSTILE}-${n}-of-3.zip`, key: `archives/x/${n}.zip`, bytes: 4e9 * n, photos: 1000 * n }));
+    const id = secret();
+    const name = (n) => `${HOSTILE.replaceAll("/", "_")}-${n}-of-3.zip`;
+    const archives = [1, 2, 3].map((n) => ({ name: name(n), key: `archives/${id}/${name(n)}`, bytes: 4e9 * n, photos: 1000 * n }));
     const missing = [{ photo: 1, name: HOSTILE, reason: "not_found" }];
     const { page: url, json } = await job("volumes", { status: "done", archives, missing, missing_count: 101 }, { title: HOSTILE });
     for (const screen of SCREENS) {
@@ -211,7 +216,8 @@ describe("what else can come of a job", () => {
   const store = (it) => s3(`${settings.R2_BUCKET}/${it.key}`, { method: "PUT", body: "zip" });
 
   test("each download has a link of its own, until the archive is deleted", async () => {
-    const archives = [1, 2].map((n) => archive(unique("gone"), n));
+    const id = secret();
+    const archives = [1, 2].map((n) => archive(id, n));
     const { json } = await job("gone", { status: "done", archives });
     await store(archives[1]);
     const there = `${json.replace("?", "/archives/2?")}`;
@@ -236,7 +242,8 @@ describe("what else can come of a job", () => {
   test("the same with the bucket bound", async () => {
     const bound = await worker("../example/src/index.ts", { bindings: { ...settings, LINK_SECRET: SECRET }, kvNamespaces: ["EVENTS"], r2Buckets: ["R2_BINDING"] });
     const bucket = await bound.getR2Bucket("R2_BINDING");
-    const archives = [1, 2].map((n) => archive("bound", n));
+    const id = secret();
+    const archives = [1, 2].map((n) => archive(id, n));
     const { json, key } = await job("bound", { status: "done", archives });
     await bucket.put(key.slice(key.indexOf("/") + 1), await (await s3(key)).text());
     await bucket.put(archives[1].key, "zip");
@@ -248,7 +255,7 @@ describe("what else can come of a job", () => {
   });
 
   test("the button leads to a job that is done, also where photos are missing, until it is old or its archives are deleted", async () => {
-    const it = archive(unique("once"));
+    const it = archive(secret());
     await store(it);
     const missing = [{ photo: 1, name: "b.jpg", reason: "not_found" }];
     const { id, page, key } = await job("once", { status: "done", archives: [it], missing, missing_count: 1 });
@@ -299,9 +306,9 @@ describe("what else can come of a job", () => {
   });
 
   test("who is told meanwhile is nothing to a guest: buttons stay, and keep the focus", async () => {
-    const it = archive(unique("telling"));
+    const it = archive(secret());
     const { page: url, key } = await job("telling", { status: "queued" });
-    const put = async (change) => s3(key, { method: "PUT", body: JSON.stringify({ ...(await (await s3(key)).json()), ...change }) });
+    const put = async (change) => s3(key, { method: "PUT", body: JSON.stringify({ ...(await (await s3(key)).json()), archives_secret: change.archives?.[0].key.split("/")[1], ...change }) });
     const { context, page } = await open(SCREENS[1]);
     await page.goto(url);
     await put({ status: "delivering", archives: [it] });

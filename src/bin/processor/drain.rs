@@ -21,7 +21,7 @@ const ECS_METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
 pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.loaded.settings;
     let http = services::http()?;
-    let (bucket, queue, _) = services::service(settings, &context.store, &http).await?;
+    let service = services::service(settings, &context.store, &http).await?;
     let source = services::source(settings, &context.store)?;
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let log_stream = match variable(ECS_METADATA) {
@@ -43,9 +43,9 @@ pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
     );
     let watch = tokio::spawn(host::watch_for_interruption(http, context.cancel.clone()));
     let worker = Worker {
-        archives: bucket.clone(),
-        bucket: Arc::new(bucket),
-        queue,
+        bucket: Arc::new(service.bucket),
+        queue: service.queue,
+        archives: service.archives,
         source: Arc::new(source),
         courier: Arc::new(services::courier(settings)?),
         owner,

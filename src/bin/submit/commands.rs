@@ -40,15 +40,14 @@ impl Context {
     async fn service(&self) -> Result<Service, Failure> {
         let http = services::http()?;
         let store = self.settings.s3_options();
-        let (bucket, queue, aws) = services::service(&self.settings, &store, &http).await?;
-        let compute = services::compute(&self.settings, &aws)?;
+        let service = services::service(&self.settings, &store, &http).await?;
+        let compute = services::compute(&self.settings, &service.aws)?;
         Ok(Submitter {
-            bucket_name: bucket.name().to_owned(),
-            archives: bucket.clone(),
-            bucket: Arc::new(bucket),
-            queue,
+            bucket_name: service.bucket.name().to_owned(),
+            bucket: Arc::new(service.bucket),
+            queue: service.queue,
             compute,
-            public_base_url: self.settings.deliver_options().public_base_url,
+            archives: service.archives,
             max_containers: self.settings.batch.max_containers,
             clock: clock::system,
         })

@@ -74,10 +74,11 @@ module "photos" {
   image_digest     = var.image_digest
   image_repository = var.image_repository
 
-  r2_endpoint   = "https://0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
-  r2_bucket     = "wedding-photos"
-  r2_access_key = var.r2_access_key
-  r2_secret_key = var.r2_secret_key
+  r2_endpoint       = "https://0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
+  r2_bucket         = "wedding-photos"
+  r2_archive_bucket = "wedding-photos-archives"
+  r2_access_key     = var.r2_access_key
+  r2_secret_key     = var.r2_secret_key
 
   existing_network = {
     vpc_id     = data.aws_vpc.this.id

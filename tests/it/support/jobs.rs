@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use wedding_photo_processor::archives::Archives;
 use wedding_photo_processor::bucket::memory::MemoryBucket;
 use wedding_photo_processor::bucket::{Bucket, BucketError, Condition, Object, Version};
 use wedding_photo_processor::compute::memory::MemoryCompute;
@@ -196,8 +197,7 @@ impl World {
             bucket_name: "photos".to_owned(),
             queue: self.queue.clone(),
             compute: self.compute.clone(),
-            archives: self.archives.clone(),
-            public_base_url: None,
+            archives: Archives::beside_jobs(self.archives.clone()),
             max_containers: 3,
             clock,
         }
@@ -213,7 +213,7 @@ impl World {
         Arc::new(Worker {
             bucket: Arc::clone(&self.bucket),
             queue: self.queue.clone(),
-            archives: self.archives.clone(),
+            archives: Archives::beside_jobs(self.archives.clone()),
             source: Arc::clone(&self.photos),
             courier: Arc::new(self.courier.clone()),
             owner: Owner {
