@@ -19,6 +19,8 @@ use crate::plan::Missing;
 const VERSION: u32 = 1;
 /// Attempts that are remembered; earlier ones are only counted.
 const ATTEMPTS_KEPT: usize = 10;
+/// How long a job rests that failed twice in a row.
+const FIRST_REST: Duration = Duration::from_mins(1);
 /// Missing or empty photos that are named; the note in the archive has all that are missing.
 const NAMES_KEPT: usize = 1000;
 
@@ -32,6 +34,9 @@ pub struct State {
     pub status: Status,
     /// Whether the queue has confirmed the message that asks for this job.
     pub sent: bool,
+    /// When a caller began to send that message, while it has not told what came of it: others wait for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sending_since: Option<Timestamp>,
     /// When it was handed in for the first time.
     pub created_at: Timestamp,
     /// When it was last put into the queue.
@@ -57,6 +62,9 @@ pub struct State {
     /// The last ones.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
+    /// How often in a row it ended as failed.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub failed_runs: u32,
     /// Attempts since it was handed in that failed in a way that may pass, or were lost.
     #[serde(default)]
     pub failures: u32,
@@ -292,6 +300,7 @@ impl State {
             job,
             status: Status::Queued,
             sent: false,
+            sending_since: None,
             created_at: now,
             queued_at: now,
             updated_at: now,
@@ -302,6 +311,7 @@ impl State {
             timings: Timings::default(),
             attempt_count: 0,
             attempts: Vec::new(),
+            failed_runs: 0,
             failures: 0,
             archives: Vec::new(),
             archives_secret: None,
@@ -344,6 +354,17 @@ impl State {
             return Err(StateFormatError::AnothersArchive);
         }
         Ok(state)
+    }
+
+    /// Until when a job that failed rests, so that no guest's button pays for a container each time: after the
+    /// second failure in a row a minute, then twice as long each time, an hour at most. `None` if it does not.
+    pub fn rests_until(&self) -> Option<Timestamp> {
+        if self.status != Status::Failed || self.failed_runs < 2 {
+            return None;
+        }
+        let ended_at = self.attempts.last().and_then(|attempt| attempt.ended_at);
+        let rest = FIRST_REST * 2_u32.saturating_pow(self.failed_runs - 2).min(60);
+        (ended_at.unwrap_or(self.updated_at).checked_add(rest)).ok()
     }
 
     /// Returns whether an archive's key is one that this job made.
@@ -424,6 +445,7 @@ impl State {
     pub fn begin(&mut self, owner: &Owner, secret: String, now: Timestamp, lease: Duration) {
         self.status = Status::Probing;
         self.sent = true;
+        self.sending_since = None;
         self.secret = secret;
         self.progress = Transferred::default();
         self.timings = Timings {
@@ -465,6 +487,11 @@ impl State {
     /// Ends the attempt that runs, and gives the lease back.
     pub fn end(&mut self, status: Status, outcome: impl Into<String>, now: Timestamp) {
         self.status = status;
+        match status {
+            Status::Failed => self.failed_runs = self.failed_runs.saturating_add(1),
+            Status::Delivering | Status::Done => self.failed_runs = 0,
+            _ => {}
+        }
         self.lease = None;
         if let Some(attempt) = self.attempts.last_mut()
             && attempt.ended_at.is_none()
@@ -495,6 +522,14 @@ impl State {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+fn is_never(count: &u32) -> bool {
     *count == 0
 }
 
@@ -605,6 +640,30 @@ mod tests {
         ] {
             assert!(!is_taken(&key, name, secret), "{key} {name} {secret:?}");
         }
+    }
+
+    #[test]
+    fn what_fails_again_and_again_rests_longer_each_time() {
+        let mut state = state();
+        let mut rests = Vec::new();
+        for _ in 0..10 {
+            state.queue_again(false, at(0));
+            assert_eq!(state.rests_until(), None);
+            let owner = owner("c1");
+            state.begin(&owner, "5ec2e7".to_owned(), at(0), Duration::from_secs(30));
+            state.end(Status::Failed, "failed", at(10));
+            rests.push(
+                state
+                    .rests_until()
+                    .map(|until| until.duration_since(at(10)).as_secs()),
+            );
+        }
+        let minutes = [1, 2, 4, 8, 16, 32, 60, 60, 60].map(|minutes| Some(minutes * 60));
+        assert_eq!((rests[0], &rests[1..]), (None, &minutes[..]));
+        state.failed_runs = u32::MAX;
+        assert!(state.rests_until().is_some());
+        state.end(Status::Done, "done", at(20));
+        assert_eq!(state.failed_runs, 0);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What the `submit` program does: hand jobs in, and ask and tell about them.
 //!
 //! [`Submitter`] works over the bucket, the queue and the compute. Handing in goes in this order:
-//! manifest, container, message, state. So there is never a message without its manifest, and a job
-//! counts as sent only when its state says so, after the message; handing in again sends again
+//! claim, manifest, container, message, state. The claim is the state, written on the condition that
+//! no other was faster: of many callers at once, one pays for a container, and the others wait for it and join.
+//! There is never a message without its manifest, and a job counts as sent only when its state says so, after
+//! the message; handing in again sends again
 //! whatever is not confirmed, since messages that come twice are harmless. [`jobs`] is about jobs
 //! that were handed in.
 
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::join;
 use tokio::time::{Instant, sleep};
@@ -31,6 +34,10 @@ use crate::sink::{ArchiveStore, SinkError};
 
 /// How often a state is read again because somebody else changed it.
 const MAX_CONFLICTS: u32 = 5;
+/// How long a caller waits for another that sends the same job, before it takes it for lost.
+const SENDING: Duration = Duration::from_secs(15);
+/// How often it looks.
+const LOOK_AT_SENDING: Duration = Duration::from_millis(500);
 /// How long an idle container has to take a message before another one is asked for. It takes a
 /// few requests, unless it is just about to end.
 const IDLE_TAKES: Duration = Duration::from_secs(2);
@@ -73,6 +80,9 @@ pub struct Submitted {
     pub state_url: String,
     /// Its archives, if it is done.
     pub archives: Vec<StateArchive>,
+    /// It failed several times in a row, and is not begun again before this, unless it is forced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rests_until: Option<Timestamp>,
 }
 
 /// What `submit --dry-run` tells.
@@ -164,6 +174,10 @@ enum Decision {
     AlreadyDone(State),
     /// It is on its way.
     Joined(State),
+    /// Another caller is just sending it.
+    Sending,
+    /// It failed too often to be begun again at once.
+    Rests(State, Timestamp),
     /// Nobody confirmed its message.
     SendAgain(State, Version),
     /// It has ended, but not as wanted now.
@@ -174,10 +188,11 @@ impl Decision {
     /// In which of the state's `redone` somebody asks who is told of the outcome.
     fn asked_in(&self) -> u32 {
         match self {
-            Self::New => 0,
-            Self::AlreadyDone(state) | Self::Joined(state) | Self::SendAgain(state, _) => {
-                state.redone
-            }
+            Self::New | Self::Sending => 0,
+            Self::AlreadyDone(state)
+            | Self::Joined(state)
+            | Self::Rests(state, _)
+            | Self::SendAgain(state, _) => state.redone,
             Self::Redo(state, _) => state.redone + 1,
         }
     }
@@ -207,16 +222,31 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         let mut counted = (Depth::default(), Active::default());
         let mut subscriber = Subscriber::of(manifest);
         let mut is_new = false;
-        let mut batch_job_id = None;
-        for _ in 0..MAX_CONFLICTS {
+        let patience = Instant::now() + SENDING;
+        let mut conflicts = 0;
+        while conflicts < MAX_CONFLICTS {
             // What is in a folder now, only doing it again tells.
             let again = force || manifest.has_folders();
-            let decision = self.decide(known.take(), force, again).await?;
+            let waits = Instant::now() < patience;
+            let decision = self.decide(known.take(), force, again, waits).await?;
+            if matches!(decision, Decision::Sending) {
+                sleep(LOOK_AT_SENDING).await;
+                known = self.read_state(&job).await?;
+                continue;
+            }
+            conflicts += 1;
             if let Some(subscriber) = &mut subscriber {
                 subscriber.asked_in = decision.asked_in();
                 is_new |= self.subscribe(&job, subscriber).await?;
             }
-            let (mut state, mut version) = match decision {
+            let (mut state, version) = match decision {
+                Decision::Sending => continue,
+                Decision::Rests(state, until) => {
+                    return Ok(Submitted {
+                        rests_until: Some(until),
+                        ..self.submitted(&state)
+                    });
+                }
                 Decision::AlreadyDone(state) => {
                     let archives = state.archives.clone();
                     let batch_job_id = match &subscriber {
@@ -263,24 +293,23 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             // Nothing is written where nothing could be sent.
             if let Some((depth, active)) = capacity.take() {
                 counted = (depth?, active?);
-                let json = Bytes::from(given.canonical_json());
-                self.bucket
-                    .put(&job.manifest(), json, Condition::None)
-                    .await?;
-                let work = (counted.0.total() + 1).min(self.max_containers);
-                if counted.1.total() < work {
-                    batch_job_id = Some(self.compute.submit(job.event_id()).await?);
-                }
             }
-            // A state that says that the job has ended would make a container drop the message.
-            if version.is_some() && !state.sent {
-                version = self.write_state(&mut state, version).await?;
-                if version.is_none() {
-                    known = self.read_state(&job).await?;
-                    continue;
-                }
+            // The claim. Besides, a state that says that the job has ended would make a container drop the
+            // message.
+            state.sending_since = Some((self.clock)());
+            let Some(version) = self.write_state(&mut state, version).await? else {
+                known = self.read_state(&job).await?;
+                continue;
+            };
+            let sent = self
+                .send(state.clone(), version.clone(), given, counted)
+                .await;
+            if sent.is_err() {
+                // The next caller need not wait for this one.
+                state.sending_since = None;
+                let _ = self.write_state(&mut state, Some(version)).await;
             }
-            return self.send(state, version, batch_job_id, counted).await;
+            return sent;
         }
         Err(SubmitError::Busy(job))
     }
@@ -290,11 +319,21 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         known: Option<(State, Version)>,
         force: bool,
         again: bool,
+        waits: bool,
     ) -> Result<Decision, SubmitError> {
         let Some((state, version)) = known else {
             return Ok(Decision::New);
         };
-        let held = state.held_until((self.clock)()).is_some();
+        let now = (self.clock)();
+        let held = state.held_until(now).is_some();
+        let sending = |since: Timestamp| now.duration_since(since).unsigned_abs() < SENDING;
+        if waits && state.sending_since.is_some_and(sending) {
+            return Ok(Decision::Sending);
+        }
+        let rest = state.rests_until().filter(|until| !force && *until > now);
+        if let Some(until) = rest {
+            return Ok(Decision::Rests(state, until));
+        }
         Ok(match state.status {
             Status::Done if !again && self.is_there(&state).await? => Decision::AlreadyDone(state),
             Status::Done | Status::Failed | Status::Cancelled => Decision::Redo(state, version),
@@ -366,20 +405,31 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
         Ok(batch_job_id)
     }
 
-    /// Message, then state; and a container if none of those that there are takes the message.
+    /// Manifest, container, message, state of a job that was claimed; and another container if none of those
+    /// that there are takes the message.
     async fn send(
         &self,
         mut state: State,
-        version: Option<Version>,
-        mut batch_job_id: Option<String>,
+        version: Version,
+        given: &Given,
         (depth, active): (Depth, Active),
     ) -> Result<Submitted, SubmitError> {
         let job = state.job.clone();
         let attempts = state.attempt_count;
+        let json = Bytes::from(given.canonical_json());
+        self.bucket
+            .put(&job.manifest(), json, Condition::None)
+            .await?;
+        let work = (depth.total() + 1).min(self.max_containers);
+        let mut batch_job_id = None;
+        if active.total() < work {
+            batch_job_id = Some(self.compute.submit(job.event_id()).await?);
+        }
         let body = Message::new(job.clone()).to_body();
         self.queue.send(&body).await?;
         state.sent = true;
-        self.write_state(&mut state, version).await?;
+        state.sending_since = None;
+        self.write_state(&mut state, Some(version)).await?;
         // Containers that wait for a machine or are busy look into the queue again. One that is idle
         // may just have looked for the last time; then it takes nothing, and counts as none.
         let surely = active.waiting + active.running.min(depth.in_flight);
@@ -443,6 +493,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             batch_job_id: None,
             state_url: url(&self.bucket_name, &state.job.state()),
             archives: Vec::new(),
+            rests_until: None,
         }
     }
 }
