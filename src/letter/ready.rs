@@ -129,7 +129,7 @@ fn page(
 }
 
 fn download(archive: &ArchiveLink, of: usize, words: &Words) -> Download {
-    let name = line::in_a_sentence(&line::file_name(archive.name));
+    let name = line::in_a_sentence(&line::archive_name(archive.name));
     let size = words.size(archive.bytes);
     let label = [("name", name.into()), ("size", size.into())];
     Download {
