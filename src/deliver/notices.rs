@@ -121,7 +121,7 @@ impl Found<'_> {
         let letters = ready(
             &Ready {
                 event: self.title(subscriber),
-                photos: archives.iter().map(|archive| archive.photos).sum(),
+                photos: (archives.iter()).fold(0_usize, |sum, one| sum.saturating_add(one.photos)),
                 archives: &archives,
                 missing: &state.missing,
                 missing_count: state.missing_count,
