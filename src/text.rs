@@ -1,4 +1,10 @@
-//! Texts that people and their tools hand over, which come with blanks around them.
+//! Texts that people and their tools hand over, which come with blanks around them;
+//! and texts of theirs that terminals show.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::manifest::name;
 
 /// The text without blanks, line breaks and a byte order mark at its ends: files, secret managers and shells
 /// add those.
@@ -36,9 +42,47 @@ pub fn shown(address: &str) -> String {
     }
 }
 
+/// The text as a terminal may show it: line breaks and tabs stay; other control characters, which move the cursor
+/// or change the terminal, and marks that reverse the reading order become `\u001b`. Inside JSON that is the same
+/// text.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let is_wrong =
+        |c: char| c.is_control() && !matches!(c, '\n' | '\t') || name::is_direction_mark(c);
+    if !text.contains(is_wrong) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        if is_wrong(letter) {
+            // All of them are in the first plane.
+            let _ = write!(shown, "\\u{:04x}", u32::from(letter));
+        } else {
+            shown.push(letter);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A photo's name could set the terminal's title, or overwrite the line before.
+    #[test]
+    fn terminals_are_not_told_anything_by_names() {
+        for (given, seen) in [
+            ("two\n\tlines ü 写真", "two\n\tlines ü 写真"),
+            ("\u{1b}]0;x\u{7}", "\\u001b]0;x\\u0007"),
+            ("a\rb", "a\\u000db"),
+            ("\u{202e}gpj.exe", "\\u202egpj.exe"),
+            ("\u{9b}31m\u{7f}\u{2066}", "\\u009b31m\\u007f\\u2066"),
+        ] {
+            assert_eq!(printable(given), seen);
+            let json = serde_json::to_string(given).unwrap();
+            let read: String = serde_json::from_str(&printable(&json)).unwrap();
+            assert_eq!(read, given);
+        }
+    }
 
     #[test]
     fn blanks_go_and_control_characters_are_refused() {

@@ -1,4 +1,5 @@
-//! The only place that prints: data to stdout, everything for people to stderr.
+//! The only place that prints: data to stdout, everything for people to stderr. Names come from
+//! outside, so all that is printed is [`printable`].
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -9,13 +10,18 @@ use super::Failure;
 use crate::engine::Report;
 use crate::redact;
 use crate::settings::LogFormat;
+use crate::text::printable;
 
 /// Prints data. A reader that went away is not an error.
 ///
 /// # Errors
 /// If stdout cannot be written.
 pub fn data(text: impl Display) -> io::Result<()> {
-    quiet_pipe(writeln!(io::stdout().lock(), "{text}"))
+    quiet_pipe(writeln!(
+        io::stdout().lock(),
+        "{}",
+        printable(&text.to_string())
+    ))
 }
 
 /// Prints data on one line as it is, such as a line of metrics. A reader that went away is not an error.
@@ -33,7 +39,7 @@ pub fn json(value: &impl Serialize) -> io::Result<()> {
 
 /// Tells people something.
 pub fn note(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", printable(&text.to_string()));
 }
 
 /// Tells what went wrong, with every cause: people in words, machines as a log line.

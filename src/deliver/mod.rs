@@ -23,7 +23,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::notices::{Due, due};
+use self::notices::{Due, Notices, due};
 use self::record::{Outcome, Record};
 use crate::archives::Archives;
 use crate::bucket::{Bucket, BucketError, Condition, Version};
@@ -33,7 +33,9 @@ use crate::letter::Letter;
 use crate::sink::{ArchiveStore, SinkError};
 
 /// Notices that are handed over at once.
-const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 8;
+/// Webhooks that are called about one job, over all of its subscribers. A guess, revisit.
+pub(crate) const MAX_WEBHOOKS: usize = 50;
 /// How long a container may take over one notice before another one may try: longer than a courier
 /// takes.
 const CLAIM: Duration = Duration::from_mins(1);
@@ -227,7 +229,7 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
     ) -> Result<Round, DeliverError> {
         let mut subscribers = self.subscribers(&state.job).await?;
         subscribers.retain(|(_, subscriber)| subscriber.asked_in >= state.told_from);
-        let due = due(self, state, &subscribers).await?;
+        let Notices { due, problems } = due(self, state, &subscribers).await?;
         let outcomes: Vec<(bool, Record)> = stream::iter(due)
             .map(|due| async move {
                 let is_mail = matches!(due.notice, Notice::Mail(_));
@@ -237,6 +239,7 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
             .collect()
             .await;
         let mut round = Round::default();
+        round.delivery.problems = problems;
         for (is_mail, record) in outcomes {
             let delivery = &mut round.delivery;
             match record.outcome {
@@ -267,8 +270,7 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
         until: Instant,
         cancel: &CancellationToken,
     ) -> Record {
-        let key = job.delivery(&due.id);
-        match self.try_to_tell(&key, &due, until, cancel).await {
+        match self.try_to_tell(job, &due, until, cancel).await {
             Ok(record) => record,
             Err(BucketError::Conflict { .. }) => Record::waiting("somebody else is telling it"),
             Err(error) => Record::waiting(crate::told(&error)),
@@ -277,13 +279,26 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
 
     async fn try_to_tell(
         &self,
-        key: &str,
+        job: &JobKey,
         due: &Due,
         until: Instant,
         cancel: &CancellationToken,
     ) -> Result<Record, BucketError> {
         let now = (self.clock)();
-        let (known, condition) = match self.bucket.get(key).await? {
+        let mut key = job.delivery(&due.id);
+        let mut found = self.bucket.get(&key).await?;
+        for id in &due.ids_before {
+            if found.is_some() {
+                break;
+            }
+            let before = job.delivery(id);
+            found = self.bucket.get(&before).await?;
+            if found.is_some() {
+                key = before;
+            }
+        }
+        let key = &key;
+        let (known, condition) = match found {
             None => (Record::default(), Condition::Absent),
             Some(object) => (
                 serde_json::from_slice::<Record>(&object.bytes).unwrap_or_default(),

@@ -5,22 +5,37 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::{Call, DeliverError, Deliverer, Mail, Notice, webhook};
+use super::{Call, DeliverError, Deliverer, MAX_WEBHOOKS, Mail, Notice, webhook};
 use crate::bucket::Bucket;
 use crate::job::{State, Status, Subscriber};
 use crate::letter::{
     Alert, ArchiveLink, Letter, Locale, Ready, Sorry, Trouble, alert, ready, sorry,
 };
-use crate::manifest::MAX_EXPIRES_IN;
+use crate::mail_address;
+use crate::manifest::{MAX_EXPIRES_IN, MAX_RECIPIENTS};
 use crate::sink::ArchiveStore;
+
+/// Addresses that get an e-mail about one job, over all of its subscribers: four manifests' worth. Each
+/// subscriber has at most [`MAX_RECIPIENTS`]. A guess, revisit.
+const MAX_ADDRESSES: usize = 200;
 
 /// A notice, and the name of its record.
 #[derive(Debug)]
 pub(super) struct Due {
     pub(super) id: String,
+    /// Names that its record may have from versions before, which made one for each subscriber.
+    pub(super) ids_before: Vec<String>,
     /// Who gets it, without an address: for logs and the state.
     pub(super) whom: String,
     pub(super) notice: Notice,
+}
+
+/// Notices of a job, and what is never told.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    pub(super) due: Vec<Due>,
+    /// Sentences about receivers beyond the limits, without addresses.
+    pub(super) problems: Vec<String>,
 }
 
 /// Everything that there is to be told of a job, whether that was done before or not.
@@ -28,14 +43,17 @@ pub(super) async fn due<B: Bucket, A: ArchiveStore>(
     deliverer: &Deliverer<'_, B, A>,
     state: &State,
     subscribers: &[(String, Subscriber)],
-) -> Result<Vec<Due>, DeliverError> {
+) -> Result<Notices, DeliverError> {
     let mut found = Found {
         state,
         due: Vec::new(),
+        addresses: BTreeMap::new(),
+        addresses_over: 0,
+        webhooks: 0,
     };
     if state.status == Status::Failed {
         found.failed(subscribers, &deliverer.options.alert_to);
-        return Ok(found.due);
+        return Ok(found.notices());
     }
     // Those who want links that live equally long get the same ones.
     let mut made: BTreeMap<u64, (Vec<String>, Timestamp)> = BTreeMap::new();
@@ -52,15 +70,42 @@ pub(super) async fn due<B: Bucket, A: ArchiveStore>(
         };
         found.done(name, subscriber, urls, *expires_at);
     }
-    Ok(found.due)
+    Ok(found.notices())
 }
 
 struct Found<'a> {
     state: &'a State,
     due: Vec<Due>,
+    /// Where the letters to each address are in `due`: nobody gets them from two subscribers.
+    addresses: BTreeMap<String, Vec<usize>>,
+    /// Recipients beyond the limits.
+    addresses_over: usize,
+    /// Webhooks so far, those beyond the limit included.
+    webhooks: usize,
 }
 
 impl Found<'_> {
+    fn notices(self) -> Notices {
+        let mut problems = Vec::new();
+        if self.addresses_over > 0 {
+            problems.push(format!(
+                "recipients that get no e-mail: {}; the limits are {MAX_RECIPIENTS} a manifest and \
+                 {MAX_ADDRESSES} a job",
+                self.addresses_over
+            ));
+        }
+        if self.webhooks > MAX_WEBHOOKS {
+            problems.push(format!(
+                "webhooks that are not called: {}; the limit is {MAX_WEBHOOKS} a job",
+                self.webhooks - MAX_WEBHOOKS
+            ));
+        }
+        Notices {
+            due: self.due,
+            problems,
+        }
+    }
+
     fn done(&mut self, name: &str, subscriber: &Subscriber, urls: &[String], expires: Timestamp) {
         let state = self.state;
         let archives: Vec<ArchiveLink<'_>> = (state.archives.iter().zip(urls))
@@ -74,7 +119,7 @@ impl Found<'_> {
         let letters = ready(
             &Ready {
                 event: self.title(subscriber),
-                photos: archives.iter().map(|archive| archive.photos).sum(),
+                photos: (archives.iter()).fold(0_usize, |sum, one| sum.saturating_add(one.photos)),
                 archives: &archives,
                 missing: &state.missing,
                 missing_count: state.missing_count,
@@ -115,7 +160,8 @@ impl Found<'_> {
         });
         for (index, to) in operators.iter().enumerate() {
             let id = self.id("alert", to);
-            self.mail(id, format!("operator {}", index + 1), to, letter.clone());
+            let whom = format!("operator {}", index + 1);
+            self.mail(id, Vec::new(), whom, to, letter.clone());
         }
     }
 
@@ -124,33 +170,65 @@ impl Found<'_> {
         title.unwrap_or(self.state.job.event_id())
     }
 
+    /// Letters to a subscriber's recipients. An address that another subscriber, or the same, has named before gets
+    /// none again.
     fn mails(&mut self, name: &str, subscriber: &Subscriber, letters: &[Letter]) {
-        for (index, to) in subscriber.email.iter().enumerate() {
-            let same = |other: &String| other.eq_ignore_ascii_case(to);
-            if subscriber.email[..index].iter().any(same) {
+        let recipients = subscriber.email.len();
+        self.addresses_over += recipients.saturating_sub(MAX_RECIPIENTS);
+        for (index, to) in subscriber.email.iter().take(MAX_RECIPIENTS).enumerate() {
+            let address = address_key(to);
+            let before = |number| self.id(name, &format!("mail-{index}-{number}"));
+            let ids_before: Vec<String> = (0..letters.len()).map(before).collect();
+            if let Some(earlier) = self.addresses.get(&address) {
+                for (at, id) in earlier.iter().zip(ids_before) {
+                    self.due[*at].ids_before.push(id);
+                }
                 continue;
             }
-            for (number, letter) in letters.iter().enumerate() {
-                let id = self.id(name, &format!("mail-{index}-{number}"));
-                let whom = format!("recipient {} of {}", index + 1, subscriber.email.len());
-                self.mail(id, whom, to, letter.clone());
+            if self.addresses.len() >= MAX_ADDRESSES {
+                self.addresses_over += 1;
+                continue;
             }
+            let begin = self.due.len();
+            for (number, (letter, id_before)) in letters.iter().zip(ids_before).enumerate() {
+                let id = self.id(&address, &format!("mail-{number}"));
+                let whom = format!("recipient {} of {recipients}", index + 1);
+                self.mail(id, vec![id_before], whom, to, letter.clone());
+            }
+            self.addresses
+                .insert(address, (begin..self.due.len()).collect());
         }
     }
 
-    fn mail(&mut self, id: String, whom: String, to: &str, letter: Letter) {
+    fn mail(
+        &mut self,
+        id: String,
+        ids_before: Vec<String>,
+        whom: String,
+        to: &str,
+        letter: Letter,
+    ) {
         let notice = Notice::Mail(Mail {
             id: id.clone(),
             to: to.to_owned(),
             letter,
         });
-        self.due.push(Due { id, whom, notice });
+        self.due.push(Due {
+            id,
+            ids_before,
+            whom,
+            notice,
+        });
     }
 
     fn call(&mut self, name: &str, subscriber: &Subscriber, urls: &[String], expires: Timestamp) {
         let Some(url) = &subscriber.webhook else {
             return;
         };
+        self.webhooks += 1;
+        if self.webhooks > MAX_WEBHOOKS {
+            return;
+        }
         let id = self.id(name, "webhook");
         let notice = Notice::Call(Call {
             id: format!("msg_{id}"),
@@ -158,7 +236,12 @@ impl Found<'_> {
             body: webhook::ended(self.state, urls, expires).to_string(),
         });
         let whom = "webhook".to_owned();
-        self.due.push(Due { id, whom, notice });
+        self.due.push(Due {
+            id,
+            ids_before: Vec::new(),
+            whom,
+            notice,
+        });
     }
 
     /// The same for the same archives, round, receiver and kind; others can't guess it.
@@ -177,5 +260,16 @@ impl Found<'_> {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()
+    }
+}
+
+/// An address in the form in which it is compared: the domain in lower case and ASCII, the part in front of it
+/// exactly as it is, which servers may tell apart (RFC 5321, 2.4).
+fn address_key(address: &str) -> String {
+    let address = mail_address::parse(address)
+        .map_or_else(|_| address.trim().to_owned(), |address| address.to_string());
+    match address.rsplit_once('@') {
+        Some((user, domain)) => format!("{user}@{}", domain.to_ascii_lowercase()),
+        None => address,
     }
 }

@@ -66,7 +66,7 @@ impl Record {
     pub(super) fn claim(&self, owner: &str, now: Timestamp, time: Duration) -> Self {
         Self {
             outcome: Outcome::Telling,
-            attempts: self.attempts + 1,
+            attempts: self.attempts.saturating_add(1),
             owner: owner.to_owned(),
             at: Some(now),
             claimed_until: now.checked_add(time).ok(),

@@ -44,7 +44,7 @@ pub struct WireOptions {
     pub mail: Option<MailOptions>,
     /// The secret that webhooks are signed with; without it, none is called.
     pub webhook_secret: Option<SecretText>,
-    /// Whether webhooks may be on loopback and private addresses.
+    /// Whether webhooks may be on loopback and private addresses, and without encryption.
     pub allow_private: bool,
 }
 
@@ -92,6 +92,7 @@ pub struct Wire {
     signer: Option<Signer>,
     client: Client<Connector, Full<bytes::Bytes>>,
     clock: Clock,
+    allow_http: bool,
 }
 
 struct Mailer {
@@ -131,6 +132,7 @@ impl Wire {
                 .pool_max_idle_per_host(0)
                 .build(connector),
             clock,
+            allow_http: options.allow_private,
         })
     }
 
@@ -149,6 +151,13 @@ impl Wire {
                 "it cannot be signed: `WEBHOOK_SECRET` is not set",
             ));
         };
+        // A manifest's address is checked, but what lies in the bucket need not be from one.
+        let is_https = Url::parse(&call.url).is_ok_and(|url| url.scheme() == "https");
+        if !is_https && !self.allow_http {
+            return Err(Undelivered::for_good(
+                "its address is not `https`, and nothing is sent unencrypted",
+            ));
+        }
         let now = (self.clock)();
         let signature = signer
             .sign(&call.id, now, &call.body)
@@ -453,6 +462,29 @@ mod tests {
             without("5.1.1 … is unknown", "…@b.example"),
             "5.1.1 … is unknown"
         );
+    }
+
+    #[tokio::test]
+    async fn webhooks_without_encryption_are_not_called_wherever_their_address_is_from() {
+        let options = WireOptions {
+            webhook_secret: Some(SecretText(
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+            )),
+            ..WireOptions::default()
+        };
+        let wire = Wire::new(&options, crate::clock::system).unwrap();
+        for url in ["http://hooks.example/x", "ftp://hooks.example", "hooks"] {
+            let call = Call {
+                id: "msg_1".to_owned(),
+                url: url.to_owned(),
+                body: "{}".to_owned(),
+            };
+            let refused = wire.call(&call).await.unwrap_err();
+            assert!(
+                !refused.may_pass && refused.why.contains("https"),
+                "{refused}"
+            );
+        }
     }
 
     #[tokio::test]

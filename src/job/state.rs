@@ -419,7 +419,7 @@ impl State {
     /// new ones. With `everybody`, all who ever asked are told how it ends; without, if it was done, only
     /// those who ask from now on: the others have got what they asked for.
     pub fn queue_again(&mut self, everybody: bool, now: Timestamp) {
-        self.redone += 1;
+        self.redone = self.redone.saturating_add(1);
         if everybody {
             self.told_from = 0;
         } else if self.status == Status::Done {
@@ -457,9 +457,9 @@ impl State {
         {
             last.ended_at = Some(now);
             last.outcome = Some("lost".to_owned());
-            self.failures += 1;
+            self.failures = self.failures.saturating_add(1);
         }
-        self.attempt_count += 1;
+        self.attempt_count = self.attempt_count.saturating_add(1);
         self.attempts.push(Attempt {
             number: self.attempt_count,
             owner: owner.clone(),

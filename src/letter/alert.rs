@@ -2,6 +2,7 @@
 
 use super::line::{self, MAX_TITLE, MAX_TITLE_IN_SUBJECT};
 use super::page::{Block, Fact, Page};
+use super::unlink::job_in_a_command;
 use super::{Letter, Locale};
 
 /// Characters of an error that are shown; the log has all of it.
@@ -27,6 +28,7 @@ pub struct Alert<'a> {
 /// Tells the operator what failed, where to look and what to do.
 pub fn alert(alert: &Alert) -> Letter {
     let job = line::clean(alert.job);
+    let in_a_command = job_in_a_command(alert.job);
     let event = Some(line::clean(alert.event))
         .filter(|event| !event.is_empty())
         .unwrap_or_else(|| job.clone());
@@ -59,9 +61,9 @@ pub fn alert(alert: &Alert) -> Letter {
             Block::Facts(facts.into()),
             Block::Heading("What to do".to_owned()),
             Block::Text("See how the job is, with all its attempts:".to_owned()),
-            Block::Command(format!("submit status {job}")),
+            Block::Command(format!("submit status {in_a_command}")),
             Block::Text(format!("{}:", before_retry(alert.exit_code))),
-            Block::Command(format!("submit retry {job}")),
+            Block::Command(format!("submit retry {in_a_command}")),
         ],
         footer: "You receive this e-mail because failures are reported to this address (ALERT_TO)."
             .to_owned(),

@@ -2,6 +2,7 @@
 
 use unicode_normalization::char::is_combining_mark;
 
+use super::unlink::unlink;
 use super::words::{Message, Words};
 use crate::manifest::name::is_direction_mark;
 
@@ -15,7 +16,8 @@ const MAX_FILE_NAME: usize = 80;
 const FILE_NAME_END: usize = 24;
 
 /// Text as one line: without control characters and marks that reverse the reading order (they
-/// could forge headers, or disguise what is there), with single spaces between words.
+/// could forge headers, or disguise what is there), with single spaces between words, and without
+/// links ([`unlink`]).
 pub(super) fn clean(text: &str) -> String {
     let shown = |c: char| match c {
         c if c.is_control() || c.is_whitespace() => Some(' '),
@@ -23,7 +25,7 @@ pub(super) fn clean(text: &str) -> String {
         c => Some(c),
     };
     let text: String = text.chars().filter_map(shown).collect();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    unlink(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// An event's title as one line. There is always one.
@@ -46,6 +48,22 @@ pub(super) fn shorten(text: &str, max: usize) -> String {
 /// A file's name as one line, shortened in the middle: its end tells what it is.
 pub(super) fn file_name(name: &str) -> String {
     let name = clean(name);
+    shorten_in_the_middle(name)
+}
+
+/// An archive's name as [`file_name`] gives it, but without `.zip`, which mail programs link.
+pub(super) fn archive_name(name: &str) -> String {
+    let stem = name
+        .len()
+        .checked_sub(4)
+        .filter(|at| name.is_char_boundary(*at) && name[*at..].eq_ignore_ascii_case(".zip"));
+    match stem {
+        Some(at) if at > 0 => file_name(&name[..at]),
+        _ => file_name(name),
+    }
+}
+
+fn shorten_in_the_middle(name: String) -> String {
     let length = name.chars().count();
     if length <= MAX_FILE_NAME {
         return name;
@@ -90,7 +108,10 @@ mod tests {
     #[test]
     fn control_characters_and_reversals_go() {
         let hostile = "  Smith\r\nBcc: all@example.com\u{202e}gpj.exe\u{2028}\u{0}\u{85} & Jones ";
-        assert_eq!(clean(hostile), "Smith Bcc: all@example.comgpj.exe & Jones");
+        assert_eq!(
+            clean(hostile),
+            "Smith Bcc: all @ example. comgpj. exe & Jones"
+        );
         assert_eq!(clean("\u{202e}\r\n"), "");
     }
 
@@ -108,6 +129,6 @@ mod tests {
         let name = format!("{}-1-of-3.zip", "x".repeat(500));
         let shown = file_name(&name);
         assert_eq!(shown.chars().count(), MAX_FILE_NAME);
-        assert!(shown.ends_with("x-1-of-3.zip"), "{shown}");
+        assert!(shown.ends_with("x-1-of-3. zip"), "{shown}");
     }
 }

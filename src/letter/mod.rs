@@ -6,7 +6,7 @@
 //!
 //! What a reader sees in their language is in `words/*.ftl`, one file per [`Locale`]; the operator's
 //! letter is in English, and its words are in `alert.rs`. Titles and names come from outside: `line`
-//! makes them fit to be shown, the HTML template escapes everything.
+//! makes them fit to be shown, `unlink` breaks up what mail programs would turn into links, the HTML template escapes everything.
 
 mod alert;
 mod line;
@@ -18,6 +18,7 @@ pub mod samples;
 mod sorry;
 #[cfg(test)]
 mod tests;
+mod unlink;
 mod words;
 
 use std::fmt;

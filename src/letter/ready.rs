@@ -85,7 +85,7 @@ fn page(
 ) -> Page {
     let event = line::title(ready.event, words);
     let in_subject = line::shorten(&event, MAX_TITLE_IN_SUBJECT);
-    let bytes = ready.archives.iter().map(|archive| archive.bytes).sum();
+    let bytes = (ready.archives.iter()).fold(0_u64, |sum, one| sum.saturating_add(one.bytes));
     let size = words.size(bytes);
     let date = words.date(ready.expires_at);
     let archives = ready.archives.len();
@@ -129,7 +129,7 @@ fn page(
 }
 
 fn download(archive: &ArchiveLink, of: usize, words: &Words) -> Download {
-    let name = line::in_a_sentence(&line::file_name(archive.name));
+    let name = line::in_a_sentence(&line::archive_name(archive.name));
     let size = words.size(archive.bytes);
     let label = [("name", name.into()), ("size", size.into())];
     Download {

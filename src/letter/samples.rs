@@ -6,9 +6,8 @@ use super::{Alert, ArchiveLink, Letter, Locale, Ready, Sorry, Trouble, alert, re
 use crate::manifest::EntryName;
 use crate::plan::{Missing, MissingReason};
 
-/// A title that tries to be markup, a header, and text in another direction.
-pub const HOSTILE_TITLE: &str =
-    "<script>alert(\"Smith\")</script>\r\nBcc: all@example.com\u{202e}& Jones's {{ day }}";
+/// A title that tries to be markup, a header, a link, and text in another direction.
+pub const HOSTILE_TITLE: &str = "<script>alert(\"Smith\")</script>\r\nBcc: all@example.com\u{202e}& Jones's {{ day }} at www.evil.example";
 
 /// Friday, 27 November 2026, 14:30 UTC.
 const EXPIRES_AT: Timestamp = Timestamp::constant(1_795_789_800, 0);

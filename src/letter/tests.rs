@@ -222,6 +222,58 @@ fn markup(letter: &Letter) -> Vec<usize> {
     ['<', '>', '"', '\''].map(count).to_vec()
 }
 
+/// Returns whether some mail program would make a link of a word: `scheme://`, `www.`, `word.tld`, `user@host`.
+/// It reads the word as host names are read (UTS 46): normalised, without what is not seen.
+fn is_linked(word: &str) -> bool {
+    use unicode_normalization::UnicodeNormalization as _;
+    let unseen = |c: &char| {
+        unicode_normalization::char::is_combining_mark(*c)
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let dots = ['\u{2025}', '\u{2026}', '\u{fe19}', '\u{fe30}'];
+    let word: String = (word.replace(dots, " ").chars())
+        .filter(|c| !unseen(c))
+        .nfkc()
+        .map(|c| if c == '\u{3002}' { '.' } else { c })
+        .collect::<String>()
+        .to_lowercase();
+    word.split_whitespace().any(|word| {
+        let host = |text: &str| text.starts_with(char::is_alphanumeric);
+        let domain = word.match_indices('.').any(|(at, _)| {
+            let tld: String = (word[at + 1..].chars())
+                .take_while(|c| c.is_alphanumeric() || *c == '-')
+                .collect();
+            let photo = ["jpg", "jpeg", "png", "txt"].contains(&tld.as_str())
+                && !word[at + 1 + tld.len()..].starts_with(['.', '/']);
+            word[..at].ends_with(char::is_alphanumeric)
+                && tld.starts_with(char::is_alphabetic)
+                && tld.chars().count() > 1
+                && !photo
+        });
+        let user = word
+            .match_indices('@')
+            .any(|(at, _)| word[..at].ends_with(char::is_alphanumeric) && host(&word[at + 1..]));
+        word.contains("://") || word.contains("www.") && !word.ends_with("www.") || domain || user
+    })
+}
+
+#[test]
+fn the_linkifier_of_these_tests_finds_links() {
+    for word in [
+        "https://x",
+        "www.x",
+        "evil.com",
+        "(evil.com)",
+        "ｅｖｉｌ．ｃｏｍ",
+        "a\u{3002}\u{ad}de",
+        "a@b",
+        "a.zip",
+    ] {
+        assert!(is_linked(word), "{word}");
+    }
+    assert!(!is_linked("IMG_1.jpg") && !is_linked("evil.") && !is_linked("27.11.2026"));
+}
+
 /// Text with much of what bites.
 fn hostile() -> impl Strategy<Value = String> {
     let bits = prop_oneof![
@@ -232,6 +284,9 @@ fn hostile() -> impl Strategy<Value = String> {
         Just("{{ event }}".to_owned()),
         Just("]]>-->".to_owned()),
         Just("שלום".to_owned()),
+        Just("https://evil.example/x?y".to_owned()),
+        Just(" www.evil ｅｖｉｌ．com evil\u{3002}\u{ad}de ".to_owned()),
+        "[a-z]{1,3}[.:@/．＠：。][a-z]{1,3}",
         ".{0,60}",
         proptest::collection::vec(any::<char>(), 0..30).prop_map(String::from_iter),
     ];
@@ -249,6 +304,16 @@ proptest! {
             let forbidden = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
             let outside: String = letter.text.replace(&url, "");
             prop_assert!(!outside.contains(forbidden), "{:?}", letter.text);
+        }
+    }
+
+    #[test]
+    fn nothing_from_outside_is_linked_by_mail_programs(event in hostile(), name in hostile()) {
+        const URL: &str = "https://photos.example.com/own";
+        for letter in all_about(&event, &name, URL) {
+            let shown = format!("{}\n{}", letter.subject, letter.text.replace(URL, ""));
+            let linked: Vec<&str> = shown.split_whitespace().filter(|word| is_linked(word)).collect();
+            prop_assert!(linked.is_empty(), "{linked:?} in {shown:?}");
         }
     }
 }

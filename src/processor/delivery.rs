@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -13,7 +13,7 @@ use super::work::{backoff, forget, hide};
 use super::{Ended, Finished, Worker};
 use crate::bucket::{Bucket, BucketError, Condition};
 use crate::chain;
-use crate::deliver::{Call, Notice, Round, has_ended, webhook};
+use crate::deliver::{AT_ONCE, Call, MAX_WEBHOOKS, Notice, Round, has_ended, webhook};
 use crate::engine::Progress;
 use crate::job::{JobKey, State, StateDelivery, Status};
 use crate::queue::{Delivery, Queue};
@@ -171,28 +171,41 @@ where
         let mut number = 0_u32;
         loop {
             tick.tick().await;
-            let subscribers = worker
-                .deliverer()
-                .subscribers(&job)
-                .await
-                .unwrap_or_default();
-            let urls: Vec<String> = (subscribers.into_iter())
-                .filter_map(|(_, subscriber)| subscriber.webhook)
-                .collect();
-            let body = webhook::progress(&job, &progress, (worker.clock)()).to_string();
-            number += 1;
-            let calls = urls.into_iter().enumerate().map(|(index, url)| {
-                let id = format!("msg_{}_{number}_{index}", crate::clock::new_secret());
-                let body = body.clone();
-                let courier = &worker.courier;
-                async move {
-                    let call = Notice::Call(Call { id, url, body });
-                    if let Err(problem) = courier.deliver(&call).await {
-                        tracing::debug!("a webhook was not told how far it is: {problem}");
-                    }
-                }
-            });
-            join_all(calls).await;
+            number = number.wrapping_add(1);
+            let round = call_all(&worker, &job, &progress, number);
+            // The next round has newer numbers; what is slow is dropped.
+            let _ = timeout(PROGRESS_EVERY, round).await;
         }
     }))
+}
+
+/// Calls a job's webhooks once each: the first of them, and some at once, as for the end of a job.
+async fn call_all<B, Q, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    job: &JobKey,
+    progress: &Progress,
+    number: u32,
+) where
+    B: Bucket,
+    Q: Queue,
+    A: ArchiveStore,
+    S: PhotoSource,
+{
+    let subscribers = worker.deliverer().subscribers(job).await;
+    let urls = (subscribers.unwrap_or_default().into_iter())
+        .filter_map(|(_, subscriber)| subscriber.webhook)
+        .take(MAX_WEBHOOKS);
+    let body = webhook::progress(job, progress, (worker.clock)()).to_string();
+    stream::iter(urls.enumerate())
+        .for_each_concurrent(AT_ONCE, |(index, url)| {
+            let id = format!("msg_{}_{number}_{index}", crate::clock::new_secret());
+            let body = body.clone();
+            async move {
+                let call = Notice::Call(Call { id, url, body });
+                if let Err(problem) = worker.courier.deliver(&call).await {
+                    tracing::debug!("a webhook was not told how far it is: {problem}");
+                }
+            }
+        })
+        .await;
 }

@@ -211,7 +211,7 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             if self.bucket.list(&job.subscribers()).await?.is_empty() {
                 return Err(SubmitError::Nobody(job.clone()));
             }
-            state.round += 1;
+            state.round = state.round.saturating_add(1);
             state.told_from = 0;
             state.delivery = None;
             if self.write_state(&mut state, Some(version)).await?.is_some() {

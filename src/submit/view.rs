@@ -174,8 +174,11 @@ pub fn progress(state: &State) -> Option<String> {
             part_of(to_usize(progress.photos_probed), state.photos, "photo")
         )),
         Status::Done => {
-            let photos = state.archives.iter().map(|archive| archive.photos).sum();
-            let bytes = state.archives.iter().map(|archive| archive.bytes).sum();
+            // A state from the bucket may say anything.
+            let archives = state.archives.iter();
+            let photos =
+                (archives.clone()).fold(0_usize, |sum, one| sum.saturating_add(one.photos));
+            let bytes = archives.fold(0_u64, |sum, one| sum.saturating_add(one.bytes));
             Some(format!(
                 "{}, {}",
                 count_of(photos, "photo"),
@@ -291,6 +294,35 @@ mod tests {
             lost,
             state,
         })
+    }
+
+    /// Sums of a state that somebody else wrote overflowed.
+    #[test]
+    fn states_with_the_greatest_numbers_are_shown() {
+        let mut state = begun();
+        let archive = StateArchive {
+            name: "a.zip".to_owned(),
+            key: "archives/a.zip".to_owned(),
+            bytes: u64::MAX,
+            photos: usize::MAX,
+        };
+        state.archives = vec![archive.clone(), archive];
+        for time in [Timestamp::MIN, Timestamp::MAX] {
+            state.queued_at = time;
+            state.redone = u32::MAX;
+            state.attempt_count = u32::MAX;
+            state.queue_again(false, time);
+            let owner = state.attempts[0].owner.clone();
+            state.begin(&owner, "5ec".to_owned(), at(4), Duration::MAX);
+            state.progress.bytes_total = u64::MAX;
+            state.progress.bytes_done = u64::MAX;
+            for status in Status::ALL {
+                state.status = status;
+                assert!(!shown(state.clone(), false).is_empty());
+                assert!(!outcome(&state).is_empty());
+            }
+        }
+        assert_eq!((state.redone, state.attempt_count), (u32::MAX, u32::MAX));
     }
 
     #[test]

@@ -109,7 +109,7 @@ async fn everyone_is_told_once() {
 async fn a_mail_has_links_to_the_archives_and_names_what_is_missing() {
     let world = World::new();
     // Nobody gets two letters for being named twice.
-    let twice = ["anna@example.com", "Anna@Example.com"];
+    let twice = ["anna@example.com", "anna@Example.COM"];
     let mut manifest = awaited(&json!({"email": twice}));
     let gone = json!({"url": "https://photos.example/gone.jpg", "name": "Ceremony/kiss.jpg"});
     manifest["photos"].as_array_mut().unwrap().push(gone);
@@ -450,4 +450,55 @@ async fn who_has_got_a_letter_gets_no_other_when_somebody_else_asks() {
     world.drain("c3").await.unwrap();
     assert_eq!(told(&world).len(), 7);
     assert!(is_empty(&world, &job).await);
+}
+
+/// Two callers with one address made two letters, each with its own title.
+#[tokio::test(start_paused = true)]
+async fn one_address_gets_one_letter_whatever_else_its_subscribers_want() {
+    let world = World::new();
+    let job = world.submit(&couple()).await.job;
+    let mut other =
+        awaited(&json!({"email": ["anna@EXAMPLE.com", "Anna@example.com"], "locale": "de"}));
+    other["title"] = json!("Pay now");
+    assert_eq!(world.submit(&other).await.job, job);
+    world.drain("c1").await.unwrap();
+    let to: Vec<String> = (told(&world).iter())
+        .map(|told| told.split_once(':').unwrap().0.to_lowercase())
+        .collect();
+    // What stands in front of the `@` may tell people apart.
+    let anna = "anna@example.com".to_owned();
+    assert_eq!(to, [anna.clone(), anna, "ben@example.com".to_owned()]);
+    // Who comes later with another title gets nothing new either.
+    other["title"] = json!("Pay at once");
+    world.submit(&other).await;
+    world.drain("c2").await.unwrap();
+    assert_eq!(told(&world).len(), 3);
+}
+
+/// Everyone who adds a subscriber adds recipients, and what lies in the bucket need not be from `submit`.
+#[tokio::test(start_paused = true)]
+async fn a_job_tells_at_most_so_many_and_the_state_says_so() {
+    let world = World::new();
+    let job = world.submit(&event("event", 3)).await.job;
+    for caller in 0..60 {
+        let email: Vec<String> = (0..if caller == 0 { 70 } else { 4 })
+            .map(|n| format!("guest{n}@{caller}.example"))
+            .collect();
+        let webhook = format!("https://hooks.example/{caller}");
+        let subscriber = json!({"email": email, "webhook": webhook, "expires_in_seconds": 60});
+        let key = job.subscriber(&format!("{caller:02}"));
+        let json = bytes::Bytes::from(subscriber.to_string());
+        let condition = wedding_photo_processor::bucket::Condition::None;
+        world.bucket.put(&key, json, condition).await.unwrap();
+    }
+    world.drain("c1").await.unwrap();
+    let delivery = world.state(&job).await.delivery.unwrap();
+    assert_eq!((delivery.mails, delivery.calls), (200, 50));
+    assert_eq!(
+        delivery.problems,
+        [
+            "recipients that get no e-mail: 106; the limits are 50 a manifest and 200 a job",
+            "webhooks that are not called: 10; the limit is 50 a job",
+        ]
+    );
 }

@@ -10,15 +10,22 @@ const decode = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCo
 
 /** What was signed: the head and the body, of which no more is read than one of ours would have. */
 async function signedBytes(head: string, request: Request): Promise<[signed: Uint8Array, body: Uint8Array]> {
-  const signed = new Uint8Array(MAX_BYTES);
-  const begin = new TextEncoder().encodeInto(head, signed).written;
-  let length = begin;
+  const begin = new TextEncoder().encode(head);
+  const parts = [begin];
+  let length = begin.length;
   for await (const part of request.body ?? []) {
-    if (length + part.length > MAX_BYTES) throw failed("webhook", "the webhook is longer than ours");
-    signed.set(part, length);
     length += part.length;
+    if (length > MAX_BYTES) throw failed("webhook", "the webhook is longer than ours");
+    parts.push(part);
   }
-  return [signed.subarray(0, length), signed.subarray(begin, length)];
+  // No sooner than all has arrived: whoever sends nothing takes up nothing.
+  const signed = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    signed.set(part, at);
+    at += part.length;
+  }
+  return [signed, signed.subarray(begin.length)];
 }
 
 /** Whether a request is from the processor (https://github.com/standard-webhooks/standard-webhooks): what it

@@ -400,7 +400,7 @@ describe("nobody gets in who was not let in", () => {
     const text = await answer.text();
     assert.equal(text.match(/<script/g).length, text.match(new RegExp(`<script nonce="${nonce}"`, "g")).length);
     assert(!(await (await get(origin + job.page)).text()).includes(nonce), "a nonce that comes twice");
-    for (const [name, value] of [["cache-control", "no-store"], ["referrer-policy", "same-origin"], ["x-content-type-options", "nosniff"]]) assert.equal(answer.headers.get(name), value);
+    for (const [name, value] of [["cache-control", "no-store"], ["referrer-policy", "same-origin"], ["x-content-type-options", "nosniff"], ["strict-transport-security", "max-age=31536000"]]) assert.equal(answer.headers.get(name), value);
     for (const secret of [SECRET, settings.R2_SECRET_KEY, settings.WEBHOOK_SECRET]) assert(!text.includes(secret));
   });
 

@@ -42,7 +42,7 @@ ready-summary = { $archives ->
    *[other] { photos } in { $archives } Archiven, zusammen { $size }, fertig gepackt für Sie.
 }
 ready-one-of-several = Es sind mehr Archive, als in eine E-Mail passen: Dies ist E-Mail { $number } von { $count }.
-ready-download = { $name } herunterladen ({ $size })
+ready-download = { $name } herunterladen (ZIP, { $size })
 ready-expiry = Sie können sie bis { $date } herunterladen.
 ready-missing = { $count ->
     [one] Ein Foto fehlt

@@ -21,7 +21,7 @@ ready-summary = { $archives ->
    *[other] { photos } in { $archives } archives, { $size } in all, packed and waiting for you.
 }
 ready-one-of-several = There are more archives than fit into one e-mail: this is e-mail { $number } of { $count }.
-ready-download = Download { $name } ({ $size })
+ready-download = Download { $name } (ZIP, { $size })
 ready-expiry = You can download them until { $date }.
 ready-missing = { $count ->
     [one] One photo is missing

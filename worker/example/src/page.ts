@@ -118,6 +118,8 @@ ${waits ? html`<script nonce="${nonce}">${SCRIPT}</script>` : ""}
 export const PRIVATE = {
   "cache-control": "no-store",
   "referrer-policy": "same-origin",
+  // Browsers come by https from then on (RFC 6797), for a year.
+  "strict-transport-security": "max-age=31536000",
   "x-content-type-options": "nosniff",
   "x-robots-tag": "noindex",
 };
