@@ -302,6 +302,7 @@ mod tests {
         let mut state = begun();
         let archive = StateArchive {
             name: "a.zip".to_owned(),
+            bucket: None,
             key: "archives/a.zip".to_owned(),
             bytes: u64::MAX,
             photos: usize::MAX,
