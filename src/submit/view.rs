@@ -5,8 +5,16 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::jobs::{DeadLetter, Report};
-use crate::job::{State, StateDelivery, Status};
+use crate::job::{JobKey, State, StateDelivery, Status};
 use crate::plan::{bytes_for_people, count_of, is_or_are, part_of};
+
+/// Why a job is not begun again now, and what to do.
+pub fn rests(job: &JobKey, until: Timestamp) -> String {
+    format!(
+        "`{job}` failed several times in a row and is not begun again before {until:.0}; `submit status {job}` tells \
+         why it failed, `submit retry {job}` begins at once"
+    )
+}
 
 /// Missing or empty photos that are named.
 const NAMED: usize = 10;

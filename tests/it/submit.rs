@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use wedding_photo_processor::archives::Archives;
 use wedding_photo_processor::bucket::Bucket as _;
 use wedding_photo_processor::compute::memory::MemoryCompute;
-use wedding_photo_processor::job::Status;
+use wedding_photo_processor::compute::{Active, Compute, ComputeError, ContainerJob};
+use wedding_photo_processor::job::{JobKey, State, Status};
+use wedding_photo_processor::manifest::SourceRules;
 use wedding_photo_processor::queue::memory::MemoryQueue;
 use wedding_photo_processor::queue::{Delivery, Depth, Queue, QueueError};
 use wedding_photo_processor::sink::memory::MemorySink;
@@ -102,6 +104,121 @@ async fn every_caller_is_a_subscriber_once() {
     let asked = world.bucket.get(&job.manifest()).await.unwrap().unwrap();
     let asked = String::from_utf8(asked.bytes.to_vec()).unwrap();
     assert!(!asked.contains("notify"), "{asked}");
+}
+
+/// Batch, which takes its time, so that many callers have read the same before one of them writes.
+struct Slow(MemoryCompute);
+
+impl Compute for Slow {
+    async fn submit(&self, name: &str) -> Result<String, ComputeError> {
+        sleep(SECOND).await;
+        self.0.submit(name).await
+    }
+
+    async fn active(&self, enough: usize) -> Result<Active, ComputeError> {
+        sleep(SECOND).await;
+        self.0.active(enough).await
+    }
+
+    async fn describe(&self, id: &str) -> Result<Option<ContainerJob>, ComputeError> {
+        self.0.describe(id).await
+    }
+}
+
+fn slow(world: &World) -> Submitter<Shaky, MemoryQueue, Slow, MemorySink> {
+    let submitter = world.submitter();
+    Submitter {
+        bucket: submitter.bucket,
+        bucket_name: submitter.bucket_name,
+        queue: submitter.queue,
+        compute: Slow(submitter.compute),
+        archives: submitter.archives,
+        max_containers: 100,
+        clock,
+    }
+}
+
+/// Guests press a button together when the link reaches their group.
+#[tokio::test(start_paused = true)]
+async fn of_many_callers_at_once_one_pays_for_a_container() {
+    let world = World::new();
+    let (manifest, given) = parse(&event("event", 1));
+    let submitter = slow(&world);
+    for status in [None, Some(Status::Failed)] {
+        if let Some(status) = status {
+            let job = JobKey::of("event", &given);
+            let mut state = world.state(&job).await;
+            state.end(status, "failed", clock());
+            write(&world, &state).await;
+            world.compute.end_all();
+            while let Some(message) = world.queue.receive(SECOND, SECOND).await.unwrap() {
+                world.queue.delete(&message).await.unwrap();
+            }
+        }
+        let all = (0..500).map(|_| submitter.submit(&manifest, &given, false));
+        let all = futures_util::future::try_join_all(all).await.unwrap();
+        let paid = all.iter().filter(|one| one.batch_job_id.is_some()).count();
+        let joined = all.iter().filter(|one| one.joined).count();
+        assert_eq!((paid, joined), (1, 499), "{status:?}");
+        assert_eq!(
+            (messages(&world).await, world.compute.names().len()),
+            (1, 1)
+        );
+    }
+}
+
+/// Another caller may be lost between its claim and its message.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_lost_is_waited_for_and_then_replaced() {
+    let world = World::new();
+    let (manifest, given) = parse(&event("event", 1));
+    let submitter = slow(&world);
+    let lost = timeout(3 * SECOND / 2, submitter.submit(&manifest, &given, false)).await;
+    assert!(lost.is_err());
+    assert_eq!(messages(&world).await, 0);
+    let began = Instant::now();
+    let next = submitter.submit(&manifest, &given, false).await.unwrap();
+    assert!(!next.joined && next.batch_job_id.is_some());
+    let waited = began.elapsed();
+    assert!((10 * SECOND..30 * SECOND).contains(&waited), "{waited:?}");
+    assert_eq!(messages(&world).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_again_and_again_is_not_begun_at_once() {
+    let world = World::new();
+    let job = world.submit(&event("event", 1)).await.job;
+    let mut state = world.state(&job).await;
+    state.failed_runs = 2;
+    state.end(Status::Failed, "failed", clock());
+    write(&world, &state).await;
+    let before = (messages(&world).await, world.compute.names().len());
+    let rests = world.submit(&event("event", 1)).await;
+    assert_eq!(rests.status, Status::Failed);
+    let left = rests.rests_until.unwrap().duration_since(clock());
+    assert_eq!(left.as_secs(), 120);
+    assert_eq!(
+        (messages(&world).await, world.compute.names().len()),
+        before
+    );
+    sleep(121 * SECOND).await;
+    let again = world.submit(&event("event", 1)).await;
+    assert_eq!((again.status, again.rests_until), (Status::Queued, None));
+    // Whoever runs it may insist.
+    let mut state = world.state(&job).await;
+    state.end(Status::Failed, "failed", clock());
+    write(&world, &state).await;
+    let retried = world
+        .submitter()
+        .retry(&job, &SourceRules::anything())
+        .await;
+    assert_eq!(retried.unwrap().status, Status::Queued);
+}
+
+async fn write(world: &World, state: &State) {
+    let always = wedding_photo_processor::bucket::Condition::None;
+    let (key, json) = (state.job.state(), state.to_json().into());
+    world.bucket.put(&key, json, always).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

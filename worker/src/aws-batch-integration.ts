@@ -1,7 +1,8 @@
 /** Hands an event's photos to wedding-photo-processor from a Cloudflare Worker, as the `submit` command does
- * (src/submit in Rust), whose order this keeps: manifest, container, message, state. So there is never a
- * message without its manifest, and a job counts as sent only when its state says so; handing in again sends
- * again whatever is not confirmed. */
+ * (src/submit in Rust), whose order this keeps: claim, manifest, container, message, state. The claim is the state,
+ * written on the condition that no other was faster: of many callers at once, one pays for a container. There is
+ * never a message without its manifest, and a job counts as sent only when its state says so; handing in again
+ * sends again whatever is not confirmed. */
 
 import { failed } from "./error.js";
 import { JOB, MAX_EXPIRES_IN, type Manifest, type Subscriber, bytes, read as readManifest, sha256 } from "./manifest.js";
@@ -15,6 +16,9 @@ export type * from "./types.js";
 
 /** How often a state is read again because somebody else changed it. */
 const MAX_CONFLICTS = 5;
+/** How long a caller waits for another that sends the same job, and how often it looks (as `submit` does). */
+const SENDING = 15_000;
+const LOOK_AT_SENDING = 1000;
 /** How often, and how long apart, it is looked whether an idle container takes the message (2 s in all, as
  * `submit` waits, but with fewer requests). */
 const LOOKS = 5;
@@ -67,9 +71,16 @@ export class AWSBatchIntegration {
       archives: [],
       ...more,
     });
-    for (let conflict = 0; conflict < MAX_CONFLICTS; conflict++) {
+    const patience = Date.now() + SENDING;
+    for (let conflict = 0; conflict < MAX_CONFLICTS; ) {
       let [state, version] = known ?? [undefined, undefined];
       const decision = await this.#decide(state, manifest);
+      if (decision != "redo" && state?.sending_since && Math.abs(Date.now() - Date.parse(state.sending_since)) < SENDING && Date.now() < patience) {
+        await pause(LOOK_AT_SENDING);
+        known = await this.#read(job);
+        continue;
+      }
+      conflict++;
       if (subscriber) {
         subscriber.asked_in = (state?.redone ?? 0) + (decision == "redo" ? 1 : 0) || undefined;
         isNews = (await this.#subscribe(job, subscriber)) || isNews;
@@ -88,25 +99,34 @@ export class AWSBatchIntegration {
         }
         return answer(state!, decision == "done" ? { already_done: true, archives: state!.archives } : { joined: true });
       }
+      if (decision == "rests") return answer(state!, { rests_until: restsUntil(state!) });
       if (!state) state = queued(job, manifest._photos, now());
       else if (decision == "redo") queueAgain(state, _force);
       // Nothing is written where nothing could be sent.
-      if (!counted) {
-        counted = await counting;
+      counted ??= await counting;
+      // The claim. Besides, a state that says that the job has ended would make a container drop the message.
+      state.sending_since = now();
+      version = await this.#write(state, version);
+      if (!version) {
+        known = await this.#read(job);
+        if (!known) await pause(LOOK_AT_SENDING);
+        continue;
+      }
+      const settle = () => {
+        delete state.sending_since;
+        return this.#write(state, version);
+      };
+      try {
         await services._put(key(job, "manifest.json"), manifest._body);
         if (counted[1][0] + counted[1][1] < this.#work(counted)) container = await services._container(_event);
+        await services._send(message(job));
+      } catch (error) {
+        // The next caller need not wait for this one.
+        await settle().catch(() => {});
+        throw error;
       }
-      // A state that says that the job has ended would make a container drop the message.
-      if (version && !state.sent) {
-        version = await this.#write(state, version);
-        if (!version) {
-          known = await this.#read(job);
-          continue;
-        }
-      }
-      await services._send(message(job));
       state.sent = true;
-      await this.#write(state, version);
+      await settle();
       // Containers that wait for a machine or are busy look into the queue again. One that is idle may just
       // have looked for the last time; then it takes nothing, and counts as none.
       if (!container && !surely(counted) && !(await this.#isTakenSoon(job, state.attempt_count ?? 0)))
@@ -188,8 +208,9 @@ export class AWSBatchIntegration {
   }
 
   /** What is to be done about a job that is handed in. */
-  async #decide(state: State | undefined, { _force, _folders }: Manifest): Promise<"send" | "redo" | "joined" | "done"> {
+  async #decide(state: State | undefined, { _force, _folders }: Manifest): Promise<"send" | "redo" | "joined" | "done" | "rests"> {
     if (!state) return "send";
+    if (!_force && Date.parse(restsUntil(state) ?? "") > Date.now()) return "rests";
     switch (state.status) {
       case "done":
         // What is in a folder now, only doing it again tells.
@@ -247,7 +268,7 @@ export class AWSBatchIntegration {
 
   async #isTakenSoon(job: string, attempts: number): Promise<boolean> {
     for (let look = 0; look < LOOKS; look++) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
+      await pause(LOOK_EVERY);
       const [state] = (await this.#read(job)) ?? [];
       if (state && (state.attempt_count > attempts || isFinal(state))) return true;
     }
@@ -257,6 +278,16 @@ export class AWSBatchIntegration {
 
 /** Containers that will surely look into the queue again. */
 const surely = ([[, inFlight], [waiting, running]]: Capacity) => waiting + Math.min(running, inFlight);
+
+const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
+
+/** Until when a job that failed rests, so that no guest's button pays for a container each time: after the second
+ * failure in a row a minute, then twice as long each time, an hour at most. */
+function restsUntil({ status, failed_runs = 0, attempts, updated_at }: State): string | undefined {
+  if (status != "failed" || failed_runs < 2) return;
+  const rest = 60_000 * Math.min(60, 2 ** (failed_runs - 2));
+  return new Date(Date.parse(attempts.at(-1)?.ended_at ?? updated_at) + rest).toISOString();
+}
 
 const message = (job: string) => JSON.stringify({ version: 1, job, volume: null });
 

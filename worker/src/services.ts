@@ -121,6 +121,8 @@ export class Services {
     if (ok) return answer;
     const text = await answer.text();
     if (service == "s3" && (status == 404 || status == 412) && !text.includes("NoSuchBucket")) return null;
+    // Of many who make the same object at once, R2 lets one write in a second and refuses the others.
+    if (status == 429 && doing.startsWith("PUT") && (more as { headers?: Record<string, string> }).headers?.["if-none-match"]) return null;
     const error = refusal(target, doing, status, text, headers.get("x-amzn-errortype"));
     error._least = Math.min(MAX_PAUSE, Number(headers.get("retry-after")) * 1000 || 0);
     throw error;
@@ -235,7 +237,13 @@ export class Services {
    * write whose answer was lost meets itself when it is repeated: then these very bytes are there. */
   async _put(key: string, body: string | Uint8Array, condition?: Condition): Promise<string | undefined> {
     const [written, failures] = await this.#object("PUT", key, (bucket) =>
-      bucket.put(key, body, { onlyIf: condition && new Headers(condition), httpMetadata: { contentType: "application/json" } }),
+      bucket
+        .put(key, body, { onlyIf: condition && new Headers(condition), httpMetadata: { contentType: "application/json" } })
+        .catch((error: Error) => {
+          // The same refusal, as a binding says it (R2's error codes).
+          if (condition && "if-none-match" in condition && /\(10058\)/.test(error.message)) return null;
+          throw error;
+        }),
     );
     if (written || !failures) return written?.httpEtag;
     const there = await this._get(key);

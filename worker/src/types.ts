@@ -110,6 +110,8 @@ export interface Submitted {
   batch_job_id: string | null;
   state_url: string;
   archives: Archive[];
+  /** It failed several times in a row, and is not begun again before this, unless it is forced. */
+  rests_until?: string;
 }
 
 /** A job's state, as it is in the bucket, with what it may leave out there. */
@@ -118,6 +120,8 @@ export interface State {
   job: string;
   status: Status;
   sent: boolean;
+  /** While a caller is just sending it. */
+  sending_since?: string;
   created_at: string;
   queued_at: string;
   updated_at: string;
@@ -135,6 +139,8 @@ export interface State {
   attempt_count: number;
   attempts: { number: number; owner?: { log_stream?: string }; started_at: string; ended_at?: string; outcome?: string }[];
   failures: number;
+  /** How often in a row it ended as failed. */
+  failed_runs?: number;
   archives: Archive[];
   archives_secret?: string;
   missing_count: number;

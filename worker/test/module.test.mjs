@@ -97,10 +97,41 @@ for (const way of ["S3 API", "R2 binding"]) {
 
     test("many at once are one job, of which every message is of the same", async () => {
       const event = unique("race");
-      const answers = await Promise.all(Array.from({ length: 5 }, () => call("submitPhotoProcessingJob", [event, PHOTOS])));
+      const answers = await Promise.all(Array.from({ length: 20 }, () => call("submitPhotoProcessingJob", [event, PHOTOS])));
       assert.equal(new Set(answers.map((it) => it.job)).size, 1);
-      assert.equal(new Set(await messages(settings)).size, 1);
+      // One of them pays, and all others join.
+      assert.equal(answers.filter((it) => !it.joined).length, 1);
+      assert(answers.filter((it) => it.batch_job_id).length <= 1);
+      assert.equal((await messages(settings)).length, 1);
+      assert.equal((await stateOf(answers[0].job)).sending_since, undefined);
       assert.equal((await stateOf(answers[0].job)).sent, true);
+    });
+
+    test("a job that failed again and again rests, unless it is forced", async () => {
+      const event = unique("rests");
+      const { job } = await call("submitPhotoProcessingJob", [event, PHOTOS]);
+      await messages(settings);
+      const at = new Date().toISOString();
+      await putState(job, { status: "failed", failed_runs: 3, updated_at: at, sent: true });
+      const rests = await call("submitPhotoProcessingJob", [event, PHOTOS]);
+      assert.deepEqual([rests.status, rests.joined, rests.batch_job_id], ["failed", false, null]);
+      assert.equal(Date.parse(rests.rests_until), Date.parse(at) + 120_000);
+      assert.deepEqual(await messages(settings), []);
+      assert.equal((await call("submitPhotoProcessingJob", [event, PHOTOS, { force: true }])).status, "queued");
+      assert.equal((await messages(settings)).length, 1);
+      await putState(job, { status: "failed", failed_runs: 1, updated_at: at });
+      assert.equal((await call("submitPhotoProcessingJob", [event, PHOTOS])).status, "queued");
+      await messages(settings);
+    });
+
+    test("a caller that is lost is waited for and then replaced", async () => {
+      const event = unique("lost");
+      const { job } = await call("submitPhotoProcessingJob", [event, PHOTOS]);
+      await messages(settings);
+      await putState(job, { sent: false, sending_since: new Date(Date.now() - 12_000).toISOString() });
+      const next = await call("submitPhotoProcessingJob", [event, PHOTOS]);
+      assert.deepEqual([next.joined, next.status], [false, "queued"]);
+      assert.equal((await messages(settings)).length, 1);
     });
 
     test("a state that names what its job has not made is refused", async () => {
@@ -375,8 +406,8 @@ describe("what may pass is tried again", () => {
     const { status } = await call("submitPhotoProcessingJob", [unique("busy"), PHOTOS], { R2_ENDPOINT: busy.url });
     assert.equal(status, "queued");
     assert(Date.now() - start >= 1000, "it did not wait");
-    // A state that is not there yet, three times; then manifest, state.
-    assert.deepEqual(busy.seen.map((it) => it.replace(/ .*\//, " ")), ["GET state.json", "GET state.json", "GET state.json", "PUT manifest.json", "PUT state.json"]);
+    // A state that is not there yet, three times; then claim, manifest, state.
+    assert.deepEqual(busy.seen.map((it) => it.replace(/ .*\//, " ")), ["GET state.json", "GET state.json", "GET state.json", "PUT state.json", "PUT manifest.json", "PUT state.json"]);
   });
 
   test("a store that compresses, and calls its versions weak, is written to over the right one", async () => {
@@ -401,11 +432,18 @@ describe("what may pass is tried again", () => {
   });
 
   test("a conditional write whose answer was lost has happened", async () => {
-    const deaf = await proxy(TEST.TEST_MINIO, ({ method, url }, count) => (method === "PUT" && url.endsWith("state.json") && count === 3 ? { status: 500 } : undefined));
+    const deaf = await proxy(TEST.TEST_MINIO, ({ method, url }, count) => (method === "PUT" && url.endsWith("state.json") && count === 2 ? { status: 500 } : undefined));
     await messages(settings);
     const { job } = await call("submitPhotoProcessingJob", [unique("deaf"), PHOTOS], { R2_ENDPOINT: deaf.url });
-    assert.deepEqual(deaf.seen.map((it) => it.replace(/ .*\//, " ")), ["GET state.json", "PUT manifest.json", "PUT state.json", "PUT state.json", "GET state.json"]);
+    assert.deepEqual(deaf.seen.map((it) => it.replace(/ .*\//, " ")), ["GET state.json", "PUT state.json", "PUT state.json", "GET state.json", "PUT manifest.json", "PUT state.json"]);
     assert.equal((await call("getJobStatus", [job])).sent, true);
+  });
+
+  test("a claim that R2 refuses because others write the same is not repeated before it was looked", async () => {
+    const rush = await proxy(TEST.TEST_MINIO, ({ method }, count) => (method === "PUT" && count === 2 ? { before: true, status: 429 } : undefined));
+    const { status } = await call("submitPhotoProcessingJob", [unique("rush"), PHOTOS], { R2_ENDPOINT: rush.url });
+    assert.equal(status, "queued");
+    assert.deepEqual(rush.seen.map((it) => it.replace(/ .*\//, " ")), ["GET state.json", "PUT state.json", "GET state.json", "PUT state.json", "PUT manifest.json", "PUT state.json"]);
   });
 
   test("an outage that does not end is told, without what was sent", async () => {

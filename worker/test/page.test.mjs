@@ -215,6 +215,45 @@ describe("what else can come of a job", () => {
   const archive = (id, n = 1) => ({ name: `${n}.zip`, key: `archives/${id}/${n}.zip`, bytes: 3, photos: 2 });
   const store = (it) => s3(`${settings.R2_BUCKET}/${it.key}`, { method: "PUT", body: "zip" });
 
+  test("another salt withdraws all links of an event", async () => {
+    const id = unique("salt");
+    const kv = await miniflare.getKVNamespace("EVENTS");
+    const put = (salt) => kv.put(id, JSON.stringify({ photos: [`${server.url}/a.jpg`], salt }));
+    await put("one");
+    const link = eventLink(SECRET, origin, id, { salt: "one" });
+    assert.equal((await get(link)).status, 200);
+    assert.equal((await get(eventLink(SECRET, origin, id))).status, 404);
+    const job = await (await press(id, tokenOf(link))).json();
+    const page = new URL(job.url, origin).href;
+    assert.equal((await get(page)).status, 200);
+    await put("two");
+    for (const withdrawn of [link, page]) assert.equal((await get(withdrawn)).status, 404, withdrawn);
+    assert.equal((await press(id, tokenOf(link))).status, 404);
+    assert.equal((await get(eventLink(SECRET, origin, id, { salt: "two" }))).status, 200);
+    await messages(settings);
+  });
+
+  test("a button that is pressed too often asks to wait", async () => {
+    const limited = await worker("../example/src/index.ts", {
+      bindings: { ...settings, LINK_SECRET: SECRET },
+      kvNamespaces: ["EVENTS"],
+      ratelimits: { EVENT_LIMIT: { namespace_id: "1", simple: { limit: 2, period: 60 } } },
+    });
+    const id = unique("often");
+    await (await limited.getKVNamespace("EVENTS")).put(id, JSON.stringify({ photos: [`${server.url}/a.jpg`] }));
+    const url = eventLink(SECRET, origin, id).replace("?", "/download?");
+    // Two minutes may meet here, so that four are let in at most.
+    const refused = async (headers) => {
+      for (let press = 0; press < 5; press++) {
+        const answer = await limited.dispatchFetch(url, { method: "POST", redirect: "manual", headers });
+        if (answer.status === 429) return answer;
+      }
+    };
+    assert.equal((await refused({})).headers.get("retry-after"), "60");
+    assert.match(await (await refused({ accept: "text/html" })).text(), /try again in a minute/);
+    await messages(settings);
+  });
+
   test("each download has a link of its own, until the archive is deleted", async () => {
     const id = secret();
     const archives = [1, 2].map((n) => archive(id, n));
@@ -369,7 +408,7 @@ describe("nobody gets in who was not let in", () => {
   });
 
   test("and no event", async () => {
-    for (const wrong of [...forged(token), tokenOf(job.url), tokenOf(eventLink(SECRET, origin, id + "x")), tokenOf(eventLink(SECRET, origin, id, -1)), tokenOf(eventLink("another secret of more than thirty-two characters", origin, id))]) {
+    for (const wrong of [...forged(token), tokenOf(job.url), tokenOf(eventLink(SECRET, origin, id + "x")), tokenOf(eventLink(SECRET, origin, id, { days: -1 })), tokenOf(eventLink("another secret of more than thirty-two characters", origin, id))]) {
       assert.equal((await get(`${origin}/events/${id}?t=${encodeURIComponent(wrong)}`)).status, 404, wrong);
       assert.equal((await press(id, wrong)).status, 404, wrong);
     }

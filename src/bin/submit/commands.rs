@@ -86,6 +86,9 @@ async fn submit(args: SubmitArgs, context: &Context) -> Result<ExitCode, Failure
     let service = context.service().await?;
     let submitted = service.submit(&manifest, &given, args.force).await?;
     output::json(&submitted)?;
+    if let Some(until) = submitted.rests_until {
+        return Err(Failure::try_again(view::rests(&submitted.job, until)));
+    }
     if args.wait {
         return follow(&service, &submitted.job).await.map(|state| {
             output::note(view::outcome(&state));

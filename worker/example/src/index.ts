@@ -8,7 +8,10 @@ import { secondsLeft } from "./words";
 
 export interface Env extends JobEnv {
   R2_BINDING?: R2Bucket;
-  /** Events by their id: `{"title": …, "photos": […]}`. */
+  R2_ARCHIVE_BINDING?: R2Bucket;
+  /** Limits how often the button of one event is pressed (Workers' rate limiting binding); optional. */
+  EVENT_LIMIT?: RateLimit;
+  /** Events by their id: `{"title": …, "photos": […], "salt": …}`. */
   EVENTS: KVNamespace;
   /** At least 32 characters that nobody can guess; signs the links to events and jobs. */
   LINK_SECRET: string;
@@ -17,6 +20,8 @@ export interface Env extends JobEnv {
 interface Event {
   title?: string;
   photos: Photo[];
+  /** Part of what links to the event are signed with: another one withdraws them. */
+  salt?: string;
 }
 
 /** How long a download can be taken up again after it was begun; each beginning makes a new link. */
@@ -76,9 +81,9 @@ const tokenOf = (request: Request) => new URL(request.url).searchParams.get("t")
 
 async function showEvent(request: Request, env: Env, id: string): Promise<Response> {
   const token = tokenOf(request);
-  if (!(await isRight(env.LINK_SECRET, "event", id, token, Date.now()))) return nothing(request);
   const event = await env.EVENTS.get<Event>(id, "json");
-  if (!event) return nothing(request);
+  // Also where there is no such event, so that both take as long.
+  if (!(await isRight(env.LINK_SECRET, "event", id, event?.salt, token, Date.now())) || !event) return nothing(request);
   return respond(eventPage(id, event.title ?? id, event.photos.length, token!));
 }
 
@@ -86,11 +91,15 @@ async function startDownload(request: Request, env: Env, id: string): Promise<Re
   // The token is what counts, and no browser sends it by itself; this is a second lock.
   const origin = request.headers.get("origin");
   if (origin !== null && origin !== new URL(request.url).origin) return nothing(request);
-  if (!(await isRight(env.LINK_SECRET, "event", id, tokenOf(request), Date.now()))) return nothing(request);
   const text = await env.EVENTS.get(id);
-  if (text === null) return nothing(request);
+  const salt = text === null ? undefined : (JSON.parse(text) as Event).salt;
+  if (!(await isRight(env.LINK_SECRET, "event", id, salt, tokenOf(request), Date.now())) || text === null) return nothing(request);
+  if (env.EVENT_LIMIT && !(await env.EVENT_LIMIT.limit({ key: id })).success)
+    return wantsPage(request)
+      ? respond(notice("Many guests are here at once", "Please try again in a minute."), 429)
+      : Response.json({ error: "try again in a minute" }, { status: 429, headers: { "retry-after": "60", ...PRIVATE } });
   const { job, status } = await jobOf(env, id, text, new URL("/webhooks", request.url));
-  const query = "?t=" + (await tokenFor(env.LINK_SECRET, "job", job, Date.now()));
+  const query = "?t=" + (await tokenFor(env.LINK_SECRET, "job", job, salt, Date.now()));
   const page = `/jobs/${job}/page${query}`;
   if (wantsPage(request)) return new Response(null, { status: 303, headers: { location: page, ...PRIVATE } });
   return Response.json({ job, status, url: `/jobs/${job}${query}`, page }, { status: 202, headers: PRIVATE });
@@ -138,8 +147,10 @@ async function ready(env: Env, batchProcessor: AWSBatchIntegration, id: string, 
 
 /** Whether an archive has not been deleted. */
 async function isThere(env: Env, job: JobStatus, index: number): Promise<boolean> {
-  const { key } = job.archives[index]!;
-  if (env.R2_BINDING) return (await env.R2_BINDING.head(key)) !== null;
+  const { bucket, key } = job.archives[index]!;
+  const bound = bucket ? env.R2_ARCHIVE_BINDING : env.R2_BINDING;
+  if (bound) return (await bound.head(key)) !== null;
+  if (!job.links[index]) return false;
   // Links are signed for `GET`; its first byte is as good.
   const answer = await fetch(job.links[index]!, { headers: { range: "bytes=0-0" } });
   await answer.body?.cancel();
@@ -147,16 +158,22 @@ async function isThere(env: Env, job: JobStatus, index: number): Promise<boolean
   return answer.status !== 404;
 }
 
+/** Whether a token opens a job: it is signed with the salt that the job's event has now. */
+async function opensJob(env: Env, job: string, token: string | null): Promise<boolean> {
+  const event = await env.EVENTS.get<Event>(job.split("/")[0]!, "json");
+  return isRight(env.LINK_SECRET, "job", job, event?.salt, token, Date.now());
+}
+
 async function showJob(request: Request, env: Env, id: string, asPage: boolean): Promise<Response> {
   const token = tokenOf(request);
-  if (!(await isRight(env.LINK_SECRET, "job", id, token, Date.now()))) return nothing(request);
+  if (!(await opensJob(env, id, token))) return nothing(request);
   const job = await new AWSBatchIntegration(env).getJobStatus(id, LINK_SECONDS);
   return asPage ? respond(jobPage(job, token!, Date.now())) : Response.json(publicly(job, token!), { headers: PRIVATE });
 }
 
 /** Leads to an archive at the store, by a link that is made now. */
 async function leadToArchive(request: Request, env: Env, id: string, number: number): Promise<Response> {
-  if (!(await isRight(env.LINK_SECRET, "job", id, tokenOf(request), Date.now()))) return nothing(request);
+  if (!(await opensJob(env, id, tokenOf(request)))) return nothing(request);
   const job = await new AWSBatchIntegration(env).getJobStatus(id, LINK_SECONDS);
   const link = job.links[number - 1];
   if (!link) return nothing(request);
