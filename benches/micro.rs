@@ -110,6 +110,8 @@ fn assembly(criterion: &mut Criterion) {
         stall_timeout: Duration::from_secs(10),
         max_unreachable: 0.5,
         on_unreachable: OnMissing::Skip,
+        max_photo_bytes: u64::MAX,
+        max_bytes: u64::MAX,
         refusal_patience: Duration::from_millis(500),
     };
     let mut group = criterion.benchmark_group("assemble");

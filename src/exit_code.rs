@@ -150,9 +150,9 @@ impl From<&EngineError> for ExitCode {
     fn from(error: &EngineError) -> Self {
         match error {
             EngineError::Missing { .. } => Self::Missing,
-            EngineError::Plan(PlanError::TooLong { .. }) | EngineError::TooManyPhotos { .. } => {
-                Self::BadData
-            }
+            EngineError::Plan(PlanError::TooLong { .. })
+            | EngineError::TooManyPhotos { .. }
+            | EngineError::TooManyBytes { .. } => Self::BadData,
             EngineError::BudgetTooSmall { .. }
             | EngineError::SpoolFull { .. }
             | EngineError::SourceSettings(_) => Self::Usage,

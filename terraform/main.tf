@@ -2,6 +2,12 @@
 # meets them.
 
 locals {
+  # One host serves the buckets of all of Google's customers.
+  allowed_hosts = var.allowed_hosts != null ? var.allowed_hosts : var.firebase_bucket != null ? [
+    "firebasestorage.googleapis.com/v0/b/${var.firebase_bucket}/",
+    "storage.googleapis.com/${var.firebase_bucket}/",
+  ] : ["firebasestorage.googleapis.com", "storage.googleapis.com"]
+
   tags = merge({ Project = var.name }, var.tags)
 
   repository = coalesce(var.image_repository, module.registry.repository_url)
@@ -15,7 +21,7 @@ locals {
     R2_BUCKET                 = var.r2_bucket
     R2_ARCHIVE_BUCKET         = var.r2_archive_bucket == null ? "" : var.r2_archive_bucket
     PUBLIC_BASE_URL           = var.public_base_url == null ? "" : var.public_base_url
-    WPP_SOURCE__ALLOWED_HOSTS = join(",", var.allowed_hosts)
+    WPP_SOURCE__ALLOWED_HOSTS = join(",", local.allowed_hosts)
     # What `ci/deploy` tries a deployment with is in the bucket itself.
     WPP_SOURCE__ALLOWED_BUCKETS = join(",", concat(["s3://${var.r2_bucket}/smoke/"], var.allowed_buckets))
   }

@@ -165,14 +165,25 @@ variable "tags" {
 
 # --- Where photos come from.
 
-variable "allowed_hosts" {
-  description = "Hosts that photos may come from; `*.example.com` allows every host below example.com."
-  type        = list(string)
-  default     = ["firebasestorage.googleapis.com", "storage.googleapis.com"]
+variable "firebase_bucket" {
+  description = "The project's own bucket, such as my-project.appspot.com: photos then come from it alone, unless `allowed_hosts` says otherwise. None: from every bucket at Firebase and Google Cloud Storage."
+  type        = string
+  default     = null
 
   validation {
-    condition     = alltrue([for host in var.allowed_hosts : can(regex("^(\\*|(\\*\\.)?[^*\\s,/:@?#\\[\\]]+|\\[[0-9A-Fa-f:.]+\\])$", host))])
-    error_message = "allowed_hosts must be names of hosts in any script, or addresses (those of IPv6 in brackets), without a scheme, a port or a path."
+    condition     = var.firebase_bucket == null ? true : can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", var.firebase_bucket))
+    error_message = "firebase_bucket must be the name of a bucket, such as my-project.appspot.com, without gs://."
+  }
+}
+
+variable "allowed_hosts" {
+  description = "Hosts that photos may come from; `*.example.com` allows every host below example.com, `example.com/folder/` only that folder. None: those of `firebase_bucket`."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.allowed_hosts == null ? true : alltrue([for host in var.allowed_hosts : can(regex("^(\\*|(\\*\\.)?[^*\\s,/:@?#\\[\\]]+|\\[[0-9A-Fa-f:.]+\\])(/[^\\s,?#%\\\\]*)?$", host))])
+    error_message = "allowed_hosts must be names of hosts in any script, or addresses (those of IPv6 in brackets), without a scheme and a port; a folder may follow, without escapes."
   }
 }
 

@@ -98,6 +98,16 @@ pub enum EngineError {
         /// The folder with which there were too many.
         folder: String,
     },
+    /// The photos are larger than a job's may be.
+    #[error(
+        "the photos have {bytes} bytes, more than `job.max_bytes` ({limit}); split the event, or raise it"
+    )]
+    TooManyBytes {
+        /// Length of all photos, in bytes.
+        bytes: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// There is no room for photos of unknown length.
     #[error(
         "photo `{photo}` has to be spooled, and more than `engine.spool_limit` \

@@ -82,6 +82,10 @@ pub struct EngineOptions {
     pub max_unreachable: f64,
     /// Reaction to the first photo that is unreachable. `Fail` is for runs that are repeated.
     pub on_unreachable: OnMissing,
+    /// The longest photo that is taken, in bytes; longer ones are missing.
+    pub max_photo_bytes: u64,
+    /// The most bytes of photos in all.
+    pub max_bytes: u64,
     /// Time for which photos are asked for that a host refuses, since that may mean "slower".
     pub refusal_patience: Duration,
 }

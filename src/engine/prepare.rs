@@ -96,7 +96,7 @@ impl<'a, S: PhotoSource> Preparation<'a, S> {
                 Ok(Probe {
                     length: Some(bytes),
                     ..
-                }) if bytes > MAX_PHOTO_BYTES => {
+                }) if bytes > self.longest() => {
                     (Fate::Missing(MissingReason::TooLarge { bytes }), None)
                 }
                 Ok(probe) => {
@@ -127,6 +127,11 @@ impl<'a, S: PhotoSource> Preparation<'a, S> {
         Ok(Prepared { places, fates })
     }
 
+    /// The longest photo that is taken, in bytes.
+    fn longest(&self) -> u64 {
+        self.options.max_photo_bytes.min(MAX_PHOTO_BYTES)
+    }
+
     async fn spool_all(
         &self,
         photos: Vec<usize>,
@@ -155,6 +160,10 @@ impl<'a, S: PhotoSource> Preparation<'a, S> {
         let mut spooled = std::pin::pin!(spooled);
         while let Some((index, spooled)) = spooled.next().await {
             let reason = match spooled {
+                // What its server does not tell, only the download does.
+                Ok(spooled) if spooled.length > self.longest() => MissingReason::TooLarge {
+                    bytes: spooled.length,
+                },
                 Ok(spooled) => {
                     if let Fate::Present {
                         size, described, ..

@@ -64,7 +64,20 @@ pub(super) fn settle(
             Err(too_many(manifest, missing, Some(options.max_unreachable)))
         }
         None if unreachable => Err(too_many(manifest, missing, None)),
-        _ => Plan::new(manifest, fates).map_err(EngineError::Plan),
+        _ => {
+            let sizes = fates.iter().map(|fate| match fate {
+                Fate::Present { size, .. } => *size,
+                Fate::Missing(_) => 0,
+            });
+            let bytes = sizes.fold(0, u64::saturating_add);
+            if bytes > options.max_bytes {
+                return Err(EngineError::TooManyBytes {
+                    bytes,
+                    limit: options.max_bytes,
+                });
+            }
+            Plan::new(manifest, fates).map_err(EngineError::Plan)
+        }
     }
 }
 
@@ -109,6 +122,8 @@ mod tests {
             stall_timeout: Duration::ZERO,
             max_unreachable,
             on_unreachable,
+            max_photo_bytes: u64::MAX,
+            max_bytes: u64::MAX,
             refusal_patience: Duration::ZERO,
         }
     }
@@ -194,6 +209,19 @@ mod tests {
             Err(EngineError::Unreachable { .. })
         ));
         assert_eq!(settled("..gf", "skip", &later).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_job_has_at_most_so_many_bytes() {
+        let mut most = options(0.5, OnMissing::Skip);
+        most.max_bytes = 3;
+        assert_eq!(settled("...g", "skip", &most).unwrap(), 3);
+        let error = settled("....", "skip", &most).unwrap_err();
+        assert_eq!(ExitCode::from(&error), ExitCode::BadData);
+        assert_eq!(
+            error.to_string(),
+            "the photos have 4 bytes, more than `job.max_bytes` (3); split the event, or raise it"
+        );
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub use zone::Zone;
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
 /// The most photos that one manifest may name.
 pub const MAX_PHOTOS: usize = 100_000;
+/// The most photos of one manifest that may have the same address: each is fetched again.
+pub const MAX_SAME_URL: usize = 100;
 /// The most folders, one in another, that a name may be in for [`Manifest::check_depth`].
 pub const MAX_FOLDERS: usize = 32;
 /// The most people who may be told of one job by e-mail.

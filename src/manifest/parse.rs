@@ -5,6 +5,7 @@
 //! costs little more than itself.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -14,8 +15,8 @@ use super::fields::{Fields, Object};
 use super::given::GivenPhoto;
 use super::photo::{photo, photo_of_line};
 use super::{
-    MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, MAX_RECIPIENTS, Manifest, Notify, OnMissing,
-    Photo, SourceRules, Violations, WebUrl, Zone, zone,
+    MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, MAX_RECIPIENTS, MAX_SAME_URL, Manifest, Notify,
+    OnMissing, Photo, SourceRules, Violations, WebUrl, Zone, zone,
 };
 use crate::mail_address;
 
@@ -188,6 +189,24 @@ fn assemble(
     finish(fields, photos, defaults, found)
 }
 
+/// Notes the first photo whose address is there too often.
+fn same_urls(photos: &[Option<Photo>], found: &mut Violations) {
+    let mut seen = HashMap::new();
+    for (index, photo) in photos.iter().enumerate() {
+        let Some(photo) = photo else { continue };
+        let times = seen.entry(&photo.url).or_insert(0);
+        *times += 1;
+        if *times > MAX_SAME_URL {
+            found.add(
+                format!("photos[{index}].url"),
+                format!("is an address that is listed more than {MAX_SAME_URL} times"),
+                "list each photo once",
+            );
+            return;
+        }
+    }
+}
+
 fn too_many(count: usize, found: &mut Violations) {
     found.add(
         "photos",
@@ -206,6 +225,7 @@ fn finish(
     if photos.len() > MAX_PHOTOS {
         too_many(photos.len(), found);
     }
+    same_urls(&photos, found);
     if photos.is_empty() && found.total() == 0 {
         found.add("photos", "is empty", "list at least one photo");
     }
@@ -632,6 +652,23 @@ mod tests {
         let fields: Vec<String> = (0..100_000).map(|n| format!("\"f{n}\": 1")).collect();
         let error = read(&format!("{{{}}}", fields.join(","))).unwrap_err();
         assert_eq!(error.first()[0].problem, "has 100000 fields");
+    }
+
+    /// Each of them is fetched and stored again.
+    #[test]
+    fn one_address_is_not_listed_without_end() {
+        let listed = |times: usize| {
+            let photos = vec!["\"https://photos.example/a.jpg?token=s3cret\""; times].join(",");
+            let text = format!("{{\"event_id\": \"e\", \"photos\": [{photos}]}}");
+            let rules = SourceRules::anything();
+            Manifest::parse(text.as_bytes(), &Defaults::default(), &rules)
+        };
+        assert_eq!(listed(100).unwrap().photos.len(), 100);
+        let error = listed(101).unwrap_err().to_string();
+        insta::assert_snapshot!(error, @r"
+        the manifest has 1 problem
+          photos[100].url: is an address that is listed more than 100 times; list each photo once
+        ");
     }
 
     #[test]

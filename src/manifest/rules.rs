@@ -1,6 +1,9 @@
 //! Rules about the hosts and buckets that photos may come from.
 
+use std::borrow::Cow;
+
 use ::url::{Host, Url};
+use percent_encoding::percent_decode_str;
 
 use super::stored::{Scheme, StoredUrl};
 
@@ -41,17 +44,22 @@ impl SourceRules {
         }
     }
 
-    /// Returns whether a host, as [`url::Url`] writes it, is allowed.
-    pub(super) fn allows(&self, host: &str) -> bool {
+    /// Returns whether a host, as [`url::Url`] writes it, is allowed, and below it a path, as it is sent.
+    pub(super) fn allows(&self, host: &str, path: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
         self.allowed_hosts.iter().any(|pattern| {
-            pattern == "*"
-                || pattern.eq_ignore_ascii_case(host)
-                || pattern.strip_prefix("*.").is_some_and(|domain| {
-                    host.len() > domain.len() + 1
-                        && host.as_bytes()[host.len() - domain.len() - 1] == b'.'
-                        && host[host.len() - domain.len()..].eq_ignore_ascii_case(domain)
-                })
+            let (pattern, folder) = match pattern.split_once('/') {
+                Some((host, _)) => (host, &pattern[host.len()..]),
+                None => (pattern.as_str(), ""),
+            };
+            is_within(path, folder)
+                && (pattern == "*"
+                    || pattern.eq_ignore_ascii_case(host)
+                    || pattern.strip_prefix("*.").is_some_and(|domain| {
+                        host.len() > domain.len() + 1
+                            && host.as_bytes()[host.len() - domain.len() - 1] == b'.'
+                            && host[host.len() - domain.len()..].eq_ignore_ascii_case(domain)
+                    }))
         })
     }
 
@@ -100,8 +108,30 @@ impl SourceRules {
     }
 }
 
+/// Returns whether a path leads into a folder, which ends with a slash, and not out of it again: servers resolve
+/// steps up also where they are escaped.
+fn is_within(path: &str, folder: &str) -> bool {
+    let Some(rest) = path.strip_prefix(folder) else {
+        return false;
+    };
+    if folder.is_empty() {
+        return true;
+    }
+    let mut rest = Cow::Borrowed(rest.split(['?', '#']).next().unwrap_or_default());
+    for _ in 0..4 {
+        if rest
+            .split(['/', '\\'])
+            .any(|step| step == ".." || step == ".")
+        {
+            return false;
+        }
+        rest = Cow::Owned(percent_decode_str(&rest).decode_utf8_lossy().into_owned());
+    }
+    true
+}
+
 /// An allowed host in the form in which addresses have it: lower case, punycode, IPv6 in brackets,
-/// no dot at the end. The error is a problem and its remedy.
+/// no dot at the end; and the folder behind it, where only that is allowed. The error is a problem and its remedy.
 ///
 /// # Errors
 /// If it is no host, or more than one.
@@ -110,6 +140,29 @@ pub fn host_pattern(text: &str) -> Result<String, (String, String)> {
     if text == "*" {
         return Ok(text.to_owned());
     }
+    let (host_and_port, folder) = match text.find('/') {
+        Some(slash) if !text[..slash].ends_with(':') => text.split_at(slash),
+        _ => (text, ""),
+    };
+    if folder.len() > 1 {
+        let is_plain = |c: char| c.is_ascii_graphic() && !"?#\\%".contains(c);
+        let known =
+            folder.chars().all(is_plain) && is_within(folder, "/") && !folder.contains("//");
+        return match host_pattern(host_and_port) {
+            Ok(host) if known => Ok(format!("{host}{}/", folder.trim_end_matches('/'))),
+            Ok(_) => Err((
+                format!("`{}` has a folder that cannot be compared", shown(text)),
+                "write it as it is in addresses, without escapes and a query, such as \
+                 `firebasestorage.googleapis.com/v0/b/my-project.appspot.com/`"
+                    .to_owned(),
+            )),
+            Err(error) => Err(error),
+        };
+    }
+    let text = text
+        .strip_suffix('/')
+        .filter(|_| folder == "/")
+        .unwrap_or(text);
     let (wildcard, name) = match text.strip_prefix("*.") {
         Some(domain) => ("*.", domain),
         None => ("", text),
@@ -198,13 +251,52 @@ mod tests {
     #[test]
     fn hosts_are_matched_whole() {
         let hosts = rules(&["photos.example.com", "*.storage.example"]);
-        assert!(hosts.allows("photos.example.com"));
-        assert!(hosts.allows("PHOTOS.example.com"));
-        assert!(hosts.allows("eu.storage.example"));
-        assert!(!hosts.allows("storage.example"));
-        assert!(!hosts.allows("evilstorage.example"));
-        assert!(!hosts.allows("photos.example.com.evil.example"));
-        assert!(!rules(&[]).allows("photos.example.com"));
+        assert!(hosts.allows("photos.example.com", "/a.jpg"));
+        assert!(hosts.allows("PHOTOS.example.com", "/a.jpg"));
+        assert!(hosts.allows("eu.storage.example", "/a.jpg"));
+        assert!(!hosts.allows("storage.example", "/a.jpg"));
+        assert!(!hosts.allows("evilstorage.example", "/a.jpg"));
+        assert!(!hosts.allows("photos.example.com.evil.example", "/a.jpg"));
+        assert!(!rules(&[]).allows("photos.example.com", "/a.jpg"));
+    }
+
+    /// One host serves the buckets of all of Firebase's customers.
+    #[test]
+    fn folders_of_a_host_are_not_left() {
+        let ours = rules(&["firebasestorage.googleapis.com/v0/b/ours.appspot.com"]);
+        for (path, allowed) in [
+            ("v0/b/ours.appspot.com/o/a.jpg?alt=media", true),
+            ("v0/b/ours.appspot.com/o/a%2Fb..c.jpg", true),
+            ("v0/b/ours.appspot.com", false),
+            ("v0/b/ours.appspot.com.evil/o/a.jpg", false),
+            ("v0/b/theirs.appspot.com/o/a.jpg", false),
+            ("v0/b/ours.appspot.com/../theirs.appspot.com/o/a.jpg", false),
+            (
+                "v0/b/ours.appspot.com/%2e%2e/theirs.appspot.com/o/a.jpg",
+                false,
+            ),
+            (
+                "v0/b/ours.appspot.com/..%2Ftheirs.appspot.com/o/a.jpg",
+                false,
+            ),
+            ("v0/b/ours.appspot.com/o/%252e%252e%252Fa.jpg", false),
+            ("v0/b/ours.appspot.com/o/..%5Ca.jpg", false),
+            (
+                "v0/b/ours.appspot.com%2F..%2Ftheirs.appspot.com/o/a.jpg",
+                false,
+            ),
+            ("/v0/b/ours.appspot.com/o/a.jpg", false),
+            ("x?/v0/b/ours.appspot.com/o/a.jpg", false),
+        ] {
+            let url = format!("https://firebasestorage.googleapis.com/{path}");
+            let read = super::super::url::WebUrl::parse(&url, &ours);
+            assert_eq!(read.is_ok(), allowed, "{url}");
+        }
+        let everywhere = rules(&["*/public/", "*.example.com/a/"]);
+        assert!(everywhere.allows("h.example", "/public/a.jpg"));
+        assert!(!everywhere.allows("h.example", "/a/a.jpg"));
+        assert!(everywhere.allows("b.example.com", "/a/a.jpg"));
+        assert_eq!(rules(&["h.example/"]), rules(&["h.example"]));
     }
 
     #[test]
@@ -227,7 +319,7 @@ mod tests {
             let url = Url::parse(address).unwrap();
             let host = url.host_str().unwrap();
             assert_eq!(
-                rules(&[pattern]).allows(host),
+                rules(&[pattern]).allows(host, url.path()),
                 allowed,
                 "{pattern} {address}"
             );
@@ -242,7 +334,9 @@ mod tests {
             "http://localhost",
             "https://user:s3cret@photos.example:444/a?token=s3cret",
             "*.example.com:443",
-            "photos.example/albums",
+            "photos.example/albums?token=s3cret",
+            "photos.example/a%2Fb/",
+            "photos.example/../b/",
             "photos*.example",
             "*.*.example",
             "a b",

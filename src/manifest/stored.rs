@@ -41,7 +41,7 @@ impl fmt::Display for Scheme {
 }
 
 /// An object in a bucket, or, if it ends in `/`, everything in that folder and below.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct StoredUrl {
     scheme: Scheme,
     bucket: String,

@@ -19,7 +19,7 @@ const NOT_IN_PATHS: &AsciiSet = &NOT_IN_QUERIES.add(b'`').add(b'{').add(b'}');
 const NOT_IN_QUERIES: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>');
 
 /// Where a photo comes from.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum PhotoUrl {
     /// An address on the web.
     Web(WebUrl),
@@ -86,7 +86,7 @@ impl fmt::Debug for PhotoUrl {
 }
 
 /// An `https` (or, where allowed, `http`) address whose query is a secret.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct WebUrl {
     url: Url,
     /// Path and query as given, where `url` has them in another form.
@@ -196,15 +196,6 @@ impl WebUrl {
                 "give a complete address that starts with `https://`".to_owned(),
             ));
         };
-        if !rules.allows(host) {
-            return Err((
-                format!("names the host `{host}`, which is not allowed"),
-                format!(
-                    "add it to `source.allowed_hosts` (now: {})",
-                    describe(&rules.allowed_hosts)
-                ),
-            ));
-        }
         let without_dot = host.strip_suffix('.').map(str::to_owned);
         url.set_fragment(None);
         // Names that are complete are looked up as such in any case, and few servers know the dot.
@@ -223,7 +214,28 @@ impl WebUrl {
                 checked.given_target = Some(target.into());
             }
         }
+        checked.check_place(rules)?;
         Ok(checked)
+    }
+
+    /// Checks that host and path are allowed, as they are sent and in their normal form.
+    fn check_place(&self, rules: &SourceRules) -> Result<(), (String, String)> {
+        let host = self.url.host_str().unwrap_or_default();
+        if rules.allows(host, self.url.path()) && rules.allows(host, self.target()) {
+            return Ok(());
+        }
+        let allowed = describe(&rules.allowed_hosts);
+        let folders =
+            (rules.allowed_hosts.iter()).any(|pattern| pattern.starts_with(&format!("{host}/")));
+        let problem = if folders {
+            format!("leads into a folder of `{host}` that is not allowed")
+        } else {
+            format!("names the host `{host}`, which is not allowed")
+        };
+        Err((
+            problem,
+            format!("add it to `source.allowed_hosts` (now: {allowed})"),
+        ))
     }
 
     /// An address that the settings give, and not the manifest: no rules apply.

@@ -54,6 +54,8 @@ pub struct WorkOptions {
     pub attempts: u32,
     /// Pause before the second attempt; doubled for each one after that.
     pub retry_delay: Duration,
+    /// The most jobs of one event that are done at the same time.
+    pub max_per_event: usize,
     /// How the engine goes about it.
     pub engine: EngineOptions,
     /// Where a manifest may say that photos are.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -19,7 +19,7 @@ use crate::bucket::{Bucket, BucketError, Version};
 use crate::deliver::has_ended;
 use crate::engine::{self, EngineOptions, Progress};
 use crate::exit_code::ExitCode;
-use crate::job::{JobKey, Message, State, Status};
+use crate::job::{JobKey, Layout, Message, State, Status};
 use crate::manifest::{Defaults, Manifest, OnMissing};
 use crate::plan::count_of;
 use crate::queue::{Delivery, Queue};
@@ -38,6 +38,13 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(4);
 const SWEEP_WITHIN: Duration = Duration::from_secs(3);
 /// How long the engine may take to clean up once somebody asked to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(6);
+/// How long a job waits for its turn before it is looked at again.
+const TURN: Duration = Duration::from_secs(30);
+/// How often a message that waits for its turn is received before it is sent anew; far fewer than make it a dead
+/// letter.
+const RENEW_AFTER: u32 = 5;
+/// States that are read at once.
+const READERS: usize = 16;
 /// How often a claim is tried while others change the state.
 const MAX_CLAIMS: u32 = 5;
 
@@ -183,6 +190,9 @@ where
             let left = until.duration_since(now).unsigned_abs();
             return Ok(somebody_elses(worker, delivery, left).await);
         }
+        if others_at_work(worker, job).await? >= worker.options.max_per_event {
+            return Ok(next_turn(worker, delivery).await);
+        }
         let lost_folder = state.lost_folder();
         if let Some(claim) = Claim::take(worker, state, version).await? {
             if let Some(folder) = lost_folder {
@@ -194,6 +204,57 @@ where
     // Somebody is very busy with it.
     let left = lease(worker.options.visibility_timeout);
     Ok(somebody_elses(worker, delivery, left).await)
+}
+
+/// How many other jobs of this event containers are working on; not more than matter.
+async fn others_at_work<B: Bucket, Q, A, S>(
+    worker: &Worker<B, Q, A, S>,
+    job: &JobKey,
+) -> Result<usize, BucketError> {
+    let most = worker.options.max_per_event;
+    let keys = worker.bucket.list(&Layout::event(job.event_id())).await?;
+    let others: Vec<JobKey> = (keys.iter().filter_map(|key| Layout::job_of_state(key)))
+        .filter(|other| other != job)
+        .collect();
+    // As a rule an event has one job or two, and none is read.
+    if others.len() < most {
+        return Ok(0);
+    }
+    let now = (worker.clock)();
+    let mut reading = stream::iter(others)
+        .map(|other| async move {
+            let object = worker.bucket.get(&other.state()).await?;
+            let state = object.and_then(|object| State::of(&other, &object.bytes).ok());
+            Ok::<_, BucketError>(state.is_some_and(|state| state.held_until(now).is_some()))
+        })
+        .buffer_unordered(READERS);
+    let mut at_work = 0;
+    while let Some(is_held) = reading.next().await {
+        at_work += usize::from(is_held?);
+        if at_work >= most {
+            break;
+        }
+    }
+    Ok(at_work)
+}
+
+/// Puts a message off, because its event has enough containers. It comes back as a new one now and then, so
+/// that waiting does not make it a dead letter.
+async fn next_turn<B, Q: Queue, A, S>(worker: &Worker<B, Q, A, S>, delivery: &Delivery) -> Next {
+    tracing::info!("enough containers work for this event; its turn comes later");
+    if delivery.receive_count >= RENEW_AFTER {
+        match worker.queue.send(&delivery.body).await {
+            Ok(()) => {
+                forget(worker, delivery).await;
+                return Next::Nothing;
+            }
+            Err(error) => tracing::warn!("a message could not be renewed: {}", chain(&error)),
+        }
+    }
+    hide(worker, delivery, TURN).await;
+    Next::Later {
+        back_in: Some(TURN),
+    }
 }
 
 /// Aborts what a lost container has left open. What cannot be aborted now, the bucket's lifecycle rule

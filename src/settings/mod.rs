@@ -91,6 +91,8 @@ pub struct SourceSettings {
     /// The share of the photos that may be unreachable, or refused by 401 or 403; 0 to 1. If more are,
     /// the job fails and can be run again.
     pub max_unreachable: f64,
+    /// The longest photo that is taken; longer ones are missing.
+    pub max_photo_bytes: Size,
 }
 
 /// How archives are made.
@@ -209,6 +211,10 @@ pub struct JobSettings {
     pub attempts: u32,
     /// Pause before the second attempt; doubled for each one after that, up to 15 minutes.
     pub retry_delay: Human,
+    /// The most bytes of photos in one job.
+    pub max_bytes: Size,
+    /// The most jobs of one event that are done at the same time; 1 to 1000. Others wait for their turn.
+    pub max_per_event: usize,
 }
 
 /// What is written about it.
@@ -251,6 +257,7 @@ impl Default for SourceSettings {
             attempts: 9,
             retry_delay: Human(Duration::from_millis(250)),
             max_unreachable: 0.5,
+            max_photo_bytes: Size(20 << 30),
         }
     }
 }
@@ -319,6 +326,8 @@ impl Default for JobSettings {
         Self {
             attempts: 4,
             retry_delay: Human(Duration::from_secs(15)),
+            max_bytes: Size(1 << 40),
+            max_per_event: 10,
         }
     }
 }
@@ -388,6 +397,8 @@ impl Settings {
             stall_timeout: self.source.stall_timeout.0,
             max_unreachable: self.source.max_unreachable,
             on_unreachable: OnMissing::Skip,
+            max_photo_bytes: self.source.max_photo_bytes.0,
+            max_bytes: self.job.max_bytes.0,
             refusal_patience: REFUSAL_PATIENCE,
         }
     }
@@ -634,6 +645,11 @@ impl Settings {
                 "1 to 1000",
             ),
             (attempts(self.job.attempts), "job.attempts", "1 to 100"),
+            (
+                (1..=1000).contains(&self.job.max_per_event),
+                "job.max_per_event",
+                "1 to 1000",
+            ),
             (
                 hours.contains(&queue.visibility_timeout.0),
                 "queue.visibility_timeout",

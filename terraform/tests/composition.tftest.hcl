@@ -128,6 +128,7 @@ run "everything" {
     google_credentials_version = 1
     allowed_buckets            = ["gs://my-project.appspot.com", "s3://wedding-photos/events/"]
     r2_archive_bucket          = "wedding-archives"
+    firebase_bucket            = "our-project.appspot.com"
     public_base_url            = "https://photos.example.com"
     monthly_budget_usd         = 100
     flow_logs                  = true
@@ -156,7 +157,7 @@ run "everything" {
       WPP_LOG__LEVEL                = "debug"
       WPP_QUEUE__VISIBILITY_TIMEOUT = "90s"
       WPP_SOURCE__ALLOWED_BUCKETS   = "s3://wedding-photos/smoke/,gs://my-project.appspot.com,s3://wedding-photos/events/"
-      WPP_SOURCE__ALLOWED_HOSTS     = "firebasestorage.googleapis.com,storage.googleapis.com"
+      WPP_SOURCE__ALLOWED_HOSTS     = "firebasestorage.googleapis.com/v0/b/our-project.appspot.com/,storage.googleapis.com/our-project.appspot.com/"
     }
     error_message = "The container's environment is another one."
   }

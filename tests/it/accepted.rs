@@ -138,7 +138,9 @@ async fn an_event_of_all_sorts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn more_entries_than_the_classic_format_counts() {
     for count in [65_535, 65_536] {
-        let photos = vec![json!("https://a.example/a.jpg"); count];
+        let photos: Vec<_> = (0..count)
+            .map(|number| json!(format!("https://a.example/a.jpg?{number}")))
+            .collect();
         let folder = tempfile::tempdir().unwrap();
         let source = MemorySource::default();
         source.insert("/a.jpg", Bytes::from_static(b"tiny"));

@@ -97,6 +97,45 @@ async fn messages_that_nobody_can_deal_with_become_dead_letters() {
     assert_eq!(world.queue.depth().await.unwrap(), Depth::default());
 }
 
+/// Whoever may write photo lists could otherwise take all containers from all other events.
+#[tokio::test(start_paused = true)]
+async fn one_event_does_not_get_all_containers() {
+    let mut world = World::new();
+    world.max_per_event = 1;
+    world.set_gate(Gate::Closed);
+    let mut jobs = Vec::new();
+    for photos in 1..=3 {
+        jobs.push(world.submit(&event("greedy", photos)).await.job);
+    }
+    let other = world.submit(&event("other", 1)).await.job;
+    let (_cancel, first) = world.start("c1");
+    sleep(SECOND).await;
+    let (_cancel, second) = world.start("c2");
+    sleep(10 * SECOND).await;
+    let held = async |job: &JobKey| world.state(job).await.held_until(clock()).is_some();
+    assert!(held(&other).await);
+    let mut of_greedy = 0;
+    for job in &jobs {
+        of_greedy += u32::from(held(job).await);
+    }
+    assert_eq!(of_greedy, 1);
+    // Waiting for long makes no dead letters of the others.
+    sleep(3600 * SECOND).await;
+    world.set_gate(Gate::Open);
+    let done = [first, second].map(|task| async { task.await.unwrap().unwrap().done });
+    assert_eq!(
+        futures_util::future::join_all(done)
+            .await
+            .iter()
+            .sum::<u32>(),
+        4
+    );
+    for job in jobs.iter().chain([&other]) {
+        assert_eq!(world.state(job).await.status, Status::Done);
+    }
+    assert_eq!(world.dead_letters().await.len(), 0);
+}
+
 /// Write access to the bucket must not make containers work on what no user asked for.
 #[tokio::test(start_paused = true)]
 async fn what_the_bucket_gives_is_held_against_the_job() {

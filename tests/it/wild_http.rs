@@ -394,6 +394,30 @@ async fn a_trickle_is_given_up() {
     assert!(report.unwrap_err().to_string().contains("1 KiB/s"));
 }
 
+/// Whether its server tells the length before or only sends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_is_longer_than_allowed_is_left_out() {
+    let origin = Origin::start().await;
+    for name in ["fits", "long"] {
+        let length = if name == "fits" { 100_000 } else { 100_001 };
+        origin.add(&format!("/{name}.jpg"), Photo::new(noise(length, 1)));
+        let mut unknown = Photo::new(noise(length, 2));
+        unknown.chunked = true;
+        origin.add(&format!("/{name}-unknown.jpg"), unknown);
+    }
+    let mut options = options();
+    options.max_photo_bytes = 100_000;
+    let photos = ["fits", "long", "fits-unknown", "long-unknown"];
+    let photos = photos.map(|name| json!(origin.url(&format!("/{name}.jpg"))));
+    let (report, _) = run_with(manifest_of(&photos), &options, &http_options()).await;
+    let report = report.unwrap();
+    let reasons: Vec<_> = (report.missing.iter())
+        .map(|missing| (missing.photo, missing.reason.clone()))
+        .collect();
+    let too_large = MissingReason::TooLarge { bytes: 100_001 };
+    assert_eq!(reasons, [(1, too_large.clone()), (3, too_large)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_without_an_end_costs_nobody_else_anything() {
     let raw = Raw::start(|request| {

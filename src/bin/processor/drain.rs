@@ -76,6 +76,7 @@ fn work_options(settings: &Settings) -> WorkOptions {
         wait: settings.queue.wait.0,
         attempts: settings.job.attempts,
         retry_delay: settings.job.retry_delay.0,
+        max_per_event: settings.job.max_per_event,
         engine: settings.engine_options(),
         rules: settings.source_rules(),
         deliver: settings.deliver_options(),

@@ -100,6 +100,7 @@ pub(crate) struct World {
     pub(crate) queue: MemoryQueue,
     pub(crate) compute: MemoryCompute,
     pub(crate) archives: MemorySink,
+    pub(crate) max_per_event: usize,
     pub(crate) photos: Arc<Gated>,
     pub(crate) courier: MemoryCourier,
     pub(crate) deliver: DeliverOptions,
@@ -172,6 +173,7 @@ impl World {
             queue: MemoryQueue::new(10),
             compute: MemoryCompute::default(),
             archives: MemorySink::default(),
+            max_per_event: 10,
             photos: Arc::new(Gated {
                 photos,
                 broken: Mutex::default(),
@@ -227,6 +229,7 @@ impl World {
                 wait: Duration::from_secs(20),
                 attempts: 3,
                 retry_delay: Duration::from_secs(15),
+                max_per_event: self.max_per_event,
                 engine: options(),
                 rules: SourceRules::anything(),
                 deliver: self.deliver.clone(),

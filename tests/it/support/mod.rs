@@ -46,6 +46,8 @@ pub(crate) fn options() -> EngineOptions {
         stall_timeout: Duration::from_secs(2),
         max_unreachable: 0.5,
         on_unreachable: OnMissing::Skip,
+        max_photo_bytes: u64::MAX,
+        max_bytes: u64::MAX,
         refusal_patience: Duration::from_millis(500),
     }
 }
