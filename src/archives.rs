@@ -100,6 +100,28 @@ impl<A: ArchiveStore> Archives<A> {
         }
     }
 
+    /// Removes all archives in a folder, which ends with a slash, and the uploads into it, in both buckets; or
+    /// only counts the archives.
+    ///
+    /// # Errors
+    /// If a store does not answer.
+    pub async fn clear(&self, folder: &str, only_count: bool) -> Result<usize, SinkError> {
+        let mut archives = 0;
+        let apart = self.apart.as_ref().map(|apart| &apart.store);
+        for store in [Some(&self.beside_jobs), apart].into_iter().flatten() {
+            let keys = store.keys(folder).await?;
+            archives += keys.len();
+            if only_count {
+                continue;
+            }
+            store.abort_uploads(folder).await?;
+            for key in keys {
+                store.remove(&key).await?;
+            }
+        }
+        Ok(archives)
+    }
+
     /// A link to each archive, in order, which anyone who has it can follow: below the public address where
     /// there is one, else signed and good for so long. Either way the archive is saved under its own name,
     /// since the object has a `Content-Disposition`. An archive whose bucket is none of ours has an empty

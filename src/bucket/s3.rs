@@ -128,31 +128,8 @@ impl Bucket for S3Bucket {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, BucketError> {
-        let mut keys = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            let page = self
-                .call("listing objects", 0, || {
-                    self.client()
-                        .list_objects_v2()
-                        .bucket(self.name())
-                        .prefix(prefix)
-                        .set_continuation_token(token.clone())
-                        .send()
-                })
-                .await
-                .map_err(|error| failed(prefix, error))?;
-            keys.extend(
-                page.contents()
-                    .iter()
-                    .filter_map(|object| object.key().map(str::to_owned)),
-            );
-            token = page.next_continuation_token().map(str::to_owned);
-            if token.is_none() {
-                break;
-            }
-        }
-        keys.sort();
-        Ok(keys)
+        self.keys(prefix)
+            .await
+            .map_err(|error| failed(prefix, error))
     }
 }

@@ -21,6 +21,8 @@ const VERSION: u32 = 1;
 const ATTEMPTS_KEPT: usize = 10;
 /// How long a job rests that failed twice in a row.
 const FIRST_REST: Duration = Duration::from_mins(1);
+/// Secrets of attempts that are remembered: in all likelihood, of all whose archives have not expired.
+const SECRETS_KEPT: usize = 1000;
 /// Missing or empty photos that are named; the note in the archive has all that are missing.
 const NAMES_KEPT: usize = 1000;
 
@@ -47,6 +49,9 @@ pub struct State {
     pub photos: usize,
     /// Makes the keys of the attempt's archives such that nobody can guess them.
     pub secret: String,
+    /// The secrets of all attempts, the last ones of very many: whatever they left behind can be found by them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Who works on it.
     #[serde(default)]
     pub lease: Option<Lease>,
@@ -306,6 +311,7 @@ impl State {
             updated_at: now,
             photos,
             secret: String::new(),
+            secrets: Vec::new(),
             lease: None,
             progress: Transferred::default(),
             timings: Timings::default(),
@@ -398,6 +404,15 @@ impl State {
         Layout::archives(&self.secret)
     }
 
+    /// The folders of the archives of all attempts, in the form of before too.
+    pub fn archive_folders(&self) -> impl Iterator<Item = String> {
+        let secrets = self.secrets.iter().chain(self.archives_secret.iter());
+        let secrets = secrets
+            .chain([&self.secret])
+            .filter(|secret| is_secret(secret));
+        secrets.map(|secret| Layout::archives(secret))
+    }
+
     /// The folder of an attempt whose container was lost, and may have left an upload open.
     pub fn lost_folder(&self) -> Option<String> {
         let attempt = self.attempts.last()?;
@@ -446,6 +461,10 @@ impl State {
         self.status = Status::Probing;
         self.sent = true;
         self.sending_since = None;
+        self.secrets.push(secret.clone());
+        if self.secrets.len() > SECRETS_KEPT {
+            self.secrets.remove(0);
+        }
         self.secret = secret;
         self.progress = Transferred::default();
         self.timings = Timings {

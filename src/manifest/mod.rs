@@ -33,7 +33,7 @@ pub use hash::Hashes;
 pub use name::EntryName;
 pub use naming::Leeway;
 pub use parse::Defaults;
-pub(crate) use parse::is_event_id;
+pub use parse::is_event_id;
 pub use rules::SourceRules;
 pub use select::Selection;
 pub use stored::{Scheme, StoredUrl};

@@ -300,7 +300,7 @@ fn event_id(
 }
 
 /// Whether this may name an event: it becomes part of keys and of paths.
-pub(crate) fn is_event_id(text: &str) -> bool {
+pub fn is_event_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && !text.starts_with('.')
         && text

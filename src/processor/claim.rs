@@ -139,7 +139,8 @@ impl<B: Bucket> Claim<B> {
     /// Takes over what another writer wrote, if that leaves the job to us.
     async fn read_again(&mut self) -> Result<(), Lost> {
         let object = self.bucket.get(&self.state.job.state()).await;
-        let object = object.map_err(Lost::Bucket)?.ok_or(Lost::Taken)?;
+        // What was forgotten is as good as cancelled.
+        let object = object.map_err(Lost::Bucket)?.ok_or(Lost::Cancelled)?;
         let state = State::of(&self.state.job, &object.bytes).map_err(|_| Lost::Taken)?;
         if state.status == Status::Cancelled {
             return Err(Lost::Cancelled);

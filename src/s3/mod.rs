@@ -227,6 +227,38 @@ fn chain_endpoint(of_all: Option<&str>) -> Result<Option<String>, StoreError> {
 }
 
 impl S3Bucket {
+    /// The keys that begin with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// If the store does not list them.
+    pub(crate) async fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let page = self
+                .call("listing objects", 0, || {
+                    self.client()
+                        .list_objects_v2()
+                        .bucket(self.name())
+                        .prefix(prefix)
+                        .set_continuation_token(token.clone())
+                        .send()
+                })
+                .await?;
+            keys.extend(
+                page.contents()
+                    .iter()
+                    .filter_map(|object| object.key().map(str::to_owned)),
+            );
+            token = page.next_continuation_token().map(str::to_owned);
+            if token.is_none() {
+                break;
+            }
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

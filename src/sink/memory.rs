@@ -33,6 +33,11 @@ impl MemorySink {
         self.lock().archives.get(name).cloned()
     }
 
+    /// Keeps an archive that another program has made.
+    pub fn insert(&self, name: &str, bytes: Bytes) {
+        self.lock().archives.insert(name.to_owned(), bytes);
+    }
+
     /// Names of all completed archives, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.lock().archives.keys().cloned().collect();
@@ -62,6 +67,12 @@ impl ArchiveStore for MemorySink {
 
     async fn length(&self, key: &str) -> Result<Option<u64>, SinkError> {
         Ok(self.archive(key).map(|bytes| bytes.len() as u64))
+    }
+
+    async fn keys(&self, folder: &str) -> Result<Vec<String>, SinkError> {
+        let mut keys = self.names();
+        keys.retain(|key| key.starts_with(folder));
+        Ok(keys)
     }
 
     async fn remove(&self, key: &str) -> Result<(), SinkError> {

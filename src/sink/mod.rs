@@ -70,6 +70,9 @@ pub trait ArchiveStore: Send + Sync + 'static {
     /// The length of an archive in bytes; `None` if there is none.
     fn length(&self, key: &str) -> impl Future<Output = Result<Option<u64>, SinkError>> + Send;
 
+    /// The keys of all archives in `folder`, which ends with a slash.
+    fn keys(&self, folder: &str) -> impl Future<Output = Result<Vec<String>, SinkError>> + Send;
+
     /// Removes an archive; fine if there is none.
     fn remove(&self, key: &str) -> impl Future<Output = Result<(), SinkError>> + Send;
 

@@ -126,6 +126,10 @@ impl ArchiveStore for S3Bucket {
         }
     }
 
+    async fn keys(&self, folder: &str) -> Result<Vec<String>, SinkError> {
+        Ok(Self::keys(self, folder).await?)
+    }
+
     async fn remove(&self, key: &str) -> Result<(), SinkError> {
         self.call("removing the archive", 0, || {
             self.client()

@@ -8,6 +8,7 @@
 //! whatever is not confirmed, since messages that come twice are harmless. [`jobs`] is about jobs
 //! that were handed in.
 
+pub mod forget;
 pub mod jobs;
 pub mod preview;
 pub mod view;

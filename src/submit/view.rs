@@ -4,9 +4,30 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
+use super::forget::Forgotten;
 use super::jobs::{DeadLetter, Report};
 use crate::job::{JobKey, State, StateDelivery, Status};
 use crate::plan::{bytes_for_people, count_of, is_or_are, part_of};
+
+/// What was erased of an event, or would be.
+pub fn forgotten(forgotten: &Forgotten) -> String {
+    let (verb, event) = if forgotten.dry_run {
+        ("would be erased", &forgotten.event_id)
+    } else {
+        ("erased", &forgotten.event_id)
+    };
+    let mut parts = vec![
+        count_of(forgotten.jobs, "job"),
+        count_of(forgotten.objects, "object"),
+        count_of(forgotten.archives, "archive"),
+    ];
+    parts.extend(
+        forgotten
+            .messages
+            .map(|messages| count_of(messages, "message")),
+    );
+    format!("{event}: {} {verb}", parts.join(", "))
+}
 
 /// Why a job is not begun again now, and what to do.
 pub fn rests(job: &JobKey, until: Timestamp) -> String {

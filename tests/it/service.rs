@@ -779,6 +779,35 @@ async fn what_everyone_can_see_is_archives_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_erased_from_real_stores() {
+    let service = Service::start(Kind::Minio).await;
+    assert_eq!(code(&service.submit(&["manifest.json"])), 0);
+    assert_eq!(code(&service.container().output().unwrap()), 0);
+    assert_eq!(code(&service.submit(&["manifest.json"])), 0);
+    let mut talk = String::new();
+    for (args, expected) in [
+        (&["forget", "smith"][..], 2),
+        (&["forget", "smith/../jones", "--yes"], 2),
+        (&["forget", "smith", "--dry-run"], 0),
+        (&["forget", "smith", "--yes"], 0),
+        (&["forget", "smith", "--yes", "--json"], 0),
+        (&["status", "smith"], 2),
+    ] {
+        let output = service.submit(args);
+        talk.push_str(&conversation(args, &output));
+        assert_eq!(code(&output), expected, "{talk}");
+    }
+    assert_said!("forgetting", talk);
+    let listed = service.store.client().list_objects_v2();
+    let listed = listed.bucket(&service.store.bucket).send().await.unwrap();
+    assert_eq!(listed.contents().len(), 0, "{:?}", listed.contents());
+    assert_eq!(service.store.open_uploads().await, 0);
+    // Nor is there a message that would call a container.
+    let container = service.container().output().unwrap();
+    assert!(!said(&container).contains("smith"), "{}", said(&container));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_what_fails_the_operator_hears() {
     let service = Service::start(Kind::Minio).await;
     let operator = Mailbox::address("ok");

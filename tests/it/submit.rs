@@ -221,6 +221,82 @@ async fn write(world: &World, state: &State) {
     world.bucket.put(&key, json, always).await.unwrap();
 }
 
+/// A request to erase covers every attempt, both buckets, and what is still in the queue.
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_leaves_nothing_and_others_alone() {
+    let world = World::new();
+    let apart = MemorySink::default();
+    let mut submitter = world.submitter();
+    submitter.archives = submitter
+        .archives
+        .apart("archived".to_owned(), apart.clone(), None);
+    let mut manifest = event("smith", 2);
+    manifest["notify"] = json!({"email": ["guest@example.com"]});
+    let done = world.submit(&manifest).await.job;
+    let other = world.submit(&event("smith-2", 1)).await.job;
+    world.drain("c1").await.unwrap();
+    let (parsed, given) = parse(&manifest);
+    submitter.submit(&parsed, &given, true).await.unwrap();
+    world.drain("c2").await.unwrap();
+    // One more attempt of before there were secrets in states, and one in the other bucket.
+    let state = world.state(&done).await;
+    for (store, key) in [
+        (&world.archives, format!("archives/{done}-5ec/a.zip")),
+        (&apart, format!("archives/{}/a.zip", state.secrets[0])),
+    ] {
+        store.insert(&key, "zip".into());
+    }
+    // And one at work.
+    world.set_gate(Gate::Closed);
+    let running = world.submit(&event("smith", 3)).await.job;
+    let (_cancel, container) = world.start("c3");
+    sleep(5 * SECOND).await;
+    world.submit(&event("smith", 4)).await;
+    world.submit(&event("smith-2", 4)).await;
+
+    let all = async || {
+        let mut keys = world.bucket.list("").await.unwrap();
+        keys.extend(world.archives.names());
+        keys.extend(apart.names());
+        keys
+    };
+    let before = all().await;
+    let counted = submitter.forget("smith", true).await.unwrap();
+    assert_eq!(
+        (counted.jobs, counted.archives, counted.messages),
+        (3, 4, None)
+    );
+    assert_eq!(all().await, before);
+    assert!(
+        submitter
+            .state(&running)
+            .await
+            .unwrap()
+            .held_until(clock())
+            .is_some()
+    );
+
+    // It is interrupted once, and goes on.
+    let cut = timeout(
+        Duration::from_millis(1500),
+        submitter.forget("smith", false),
+    )
+    .await;
+    assert!(cut.is_err());
+    let forgotten = submitter.forget("smith", false).await.unwrap();
+    assert!(forgotten.messages.unwrap() <= 2, "{forgotten:?}");
+    world.set_gate(Gate::Open);
+    let _ = container.await.unwrap().unwrap();
+    let left = all().await;
+    assert!(left.iter().all(|key| !key.contains("smith/")), "{left:?}");
+    assert!(left.iter().any(|key| key.starts_with("jobs/smith-2/")));
+    assert_eq!(world.archives.names().len(), 2);
+    assert!(apart.names().is_empty());
+    assert_eq!(world.state(&other).await.status, Status::Done);
+    let again = submitter.forget("smith", false).await.unwrap();
+    assert_eq!((again.jobs, again.objects, again.archives), (0, 0, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn containers_are_asked_for_while_there_is_more_work_than_containers() {
     let world = World::new();

@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Retry(RetryArgs),
     /// Tell everybody again of a job that is done, with fresh links
     Deliver(DeliverArgs),
+    /// Erase all that is kept of an event: jobs, archives, addresses, messages
+    Forget(ForgetArgs),
     /// Show the e-mail that those whom a manifest names will get
     PreviewEmail(PreviewArgs),
     /// Print a script that completes this program's commands in a shell
@@ -106,6 +108,22 @@ pub(crate) struct RetryArgs {
 pub(crate) struct DeliverArgs {
     /// The job: event/id; of an event with one job, the event will do
     pub(crate) job: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ForgetArgs {
+    /// The event
+    #[arg(value_name = "EVENT")]
+    pub(crate) event_id: String,
+    /// Only tell what would be erased
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Erase it, without asking
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) yes: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

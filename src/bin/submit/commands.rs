@@ -13,7 +13,7 @@ use wedding_photo_processor::clock;
 use wedding_photo_processor::compute::batch::BatchCompute;
 use wedding_photo_processor::exit_code::ExitCode;
 use wedding_photo_processor::job::{JobKey, State, Status};
-use wedding_photo_processor::manifest::{MAX_EXPIRES_IN, Manifest};
+use wedding_photo_processor::manifest::{MAX_EXPIRES_IN, Manifest, is_event_id};
 use wedding_photo_processor::queue::sqs::SqsQueue;
 use wedding_photo_processor::s3::S3Bucket;
 use wedding_photo_processor::settings::Settings;
@@ -21,7 +21,7 @@ use wedding_photo_processor::submit::jobs::Filter;
 use wedding_photo_processor::submit::{Submitter, dry_run, preview, view};
 
 use crate::args::{
-    Args, Command, DeliverArgs, JobArgs, ListArgs, PreviewArgs, RetryArgs, SubmitArgs,
+    Args, Command, DeliverArgs, ForgetArgs, JobArgs, ListArgs, PreviewArgs, RetryArgs, SubmitArgs,
 };
 use crate::progress_bar::Bar;
 
@@ -63,6 +63,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
         Some(Command::List(args)) => list(args, context).await,
         Some(Command::Retry(args)) => retry(args, context).await,
         Some(Command::Deliver(args)) => deliver(&args, context).await,
+        Some(Command::Forget(args)) => forget(&args, context).await,
         Some(Command::PreviewEmail(args)) => preview_email(&args, context).await,
         Some(Command::Completions(args)) => {
             completions(args.shell);
@@ -204,6 +205,29 @@ async fn deliver(args: &DeliverArgs, context: &Context) -> Result<ExitCode, Fail
     let service = context.service().await?;
     let job = service.find(&args.job).await?;
     output::json(&service.deliver(&job).await?)?;
+    Ok(ExitCode::Done)
+}
+
+async fn forget(args: &ForgetArgs, context: &Context) -> Result<ExitCode, Failure> {
+    let event_id = &args.event_id;
+    if !is_event_id(event_id) {
+        return Err(Failure::usage(format!(
+            "`{}` is not an event; give its id alone, without a job",
+            event_id.escape_debug()
+        )));
+    }
+    if !args.dry_run && !args.yes {
+        return Err(Failure::usage(
+            "what is erased cannot be brought back; look with `--dry-run`, then give `--yes`",
+        ));
+    }
+    let service = context.service().await?;
+    let forgotten = service.forget(event_id, args.dry_run).await?;
+    if args.json {
+        output::json(&forgotten)?;
+    } else {
+        output::data(view::forgotten(&forgotten))?;
+    }
     Ok(ExitCode::Done)
 }
 

@@ -23,13 +23,19 @@ data "aws_iam_policy_document" "submit" {
   }
 }
 
-# For operators: `submit retry --dead-letters`. Callers need not see what others have handed in.
+# For operators: `submit retry --dead-letters`, `submit forget`. Callers need not see what others have handed in.
 data "aws_iam_policy_document" "operate" {
   source_policy_documents = [data.aws_iam_policy_document.submit.json]
 
   statement {
+    sid       = "ForgetMessages"
+    actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
+    resources = [var.queue_arn]
+  }
+
+  statement {
     sid       = "LookAtDeadLetters"
-    actions   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
+    actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
     resources = [var.dead_letters_arn]
   }
 }
