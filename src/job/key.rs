@@ -63,6 +63,11 @@ impl JobKey {
         self.object(&format!("subscriber-{fingerprint}.json"))
     }
 
+    /// What the keys of all that is about it begin with.
+    pub fn folder(&self) -> String {
+        self.object("")
+    }
+
     /// What the keys of all who want to be told begin with.
     pub fn subscribers(&self) -> String {
         self.object("subscriber-")
@@ -95,6 +100,8 @@ impl Layout {
     pub const JOBS: &'static str = "jobs/";
     /// What the keys of all archives begin with.
     pub const ARCHIVES: &'static str = "archives/";
+    /// When personal data was deleted last.
+    pub const SWEPT: &'static str = "jobs/swept.json";
     const STATE: &'static str = "state.json";
 
     /// What the keys of one event's jobs begin with.

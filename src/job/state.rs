@@ -109,6 +109,9 @@ pub struct State {
     /// Whether those who want to know have been told how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<StateDelivery>,
+    /// Whether what names people was deleted, some time after its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_anonymous: bool,
 }
 
 /// Whether those who want to know have been told, without saying who they are.
@@ -331,6 +334,7 @@ impl State {
             told_from: 0,
             round: 0,
             delivery: None,
+            is_anonymous: false,
         }
     }
 
@@ -453,6 +457,7 @@ impl State {
         self.progress = Transferred::default();
         self.timings = Timings::default();
         self.delivery = None;
+        self.is_anonymous = false;
     }
 
     /// Begins an attempt. `secret` is a random text for the keys of its archives: every attempt has
@@ -524,6 +529,26 @@ impl State {
     pub fn put_back(&mut self, outcome: impl Into<String>, now: Timestamp) {
         self.end(Status::Queued, outcome, now);
         self.queued_at = now;
+    }
+
+    /// Drops what names people or photos; what is counted stays.
+    pub fn forget_names(&mut self) {
+        self.is_anonymous = true;
+        self.archives.clear();
+        self.missing.clear();
+        self.empty.clear();
+        for attempt in &mut self.attempts {
+            let says_nothing =
+                |outcome: &&str| ["done", "lost", "cancelled", "interrupted"].contains(outcome);
+            let outcome = attempt.outcome.as_deref().filter(says_nothing);
+            attempt.outcome = Some(outcome.unwrap_or("failed").to_owned());
+        }
+        if let Some(error) = &mut self.error {
+            "deleted with all personal data".clone_into(&mut error.message);
+        }
+        if let Some(delivery) = &mut self.delivery {
+            delivery.problems.clear();
+        }
     }
 
     /// Notes missing photos: all are counted, the first are named.

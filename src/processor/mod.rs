@@ -9,6 +9,7 @@
 
 mod claim;
 mod delivery;
+mod keep;
 pub mod metrics;
 mod outcome;
 mod work;
@@ -56,6 +57,8 @@ pub struct WorkOptions {
     pub retry_delay: Duration,
     /// The most jobs of one event that are done at the same time.
     pub max_per_event: usize,
+    /// How long after the end of a job what names people is kept.
+    pub keep_personal: Duration,
     /// How the engine goes about it.
     pub engine: EngineOptions,
     /// Where a manifest may say that photos are.
@@ -230,6 +233,9 @@ where
             .iter()
             .map(|message| work::hide(&worker, &message.delivery, Duration::ZERO));
         join_all(give_back).await;
+    }
+    if ended.is_ok() && !drained.interrupted {
+        keep::delete_personal_data(&worker, cancel).await;
     }
     ended.map(|()| drained)
 }

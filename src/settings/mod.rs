@@ -215,6 +215,8 @@ pub struct JobSettings {
     pub max_bytes: Size,
     /// The most jobs of one event that are done at the same time; 1 to 1000. Others wait for their turn.
     pub max_per_event: usize,
+    /// For how many days after a job's end its manifest, addresses and names are kept; 1 to 3650.
+    pub keep_personal_days: u32,
 }
 
 /// What is written about it.
@@ -328,6 +330,7 @@ impl Default for JobSettings {
             retry_delay: Human(Duration::from_secs(15)),
             max_bytes: Size(1 << 40),
             max_per_event: 10,
+            keep_personal_days: 30,
         }
     }
 }
@@ -649,6 +652,11 @@ impl Settings {
                 (1..=1000).contains(&self.job.max_per_event),
                 "job.max_per_event",
                 "1 to 1000",
+            ),
+            (
+                (1..=3650).contains(&self.job.keep_personal_days),
+                "job.keep_personal_days",
+                "1 to 3650",
             ),
             (
                 hours.contains(&queue.visibility_timeout.0),

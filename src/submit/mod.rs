@@ -349,7 +349,8 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
 
     /// Whether a job that is done has all its photos and all its archives.
     async fn is_there(&self, state: &State) -> Result<bool, SubmitError> {
-        if state.missing_count > 0 {
+        // Those of a job without names are not known any more.
+        if state.missing_count > 0 || state.is_anonymous {
             return Ok(false);
         }
         for archive in &state.archives {

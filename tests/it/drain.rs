@@ -136,6 +136,58 @@ async fn one_event_does_not_get_all_containers() {
     assert_eq!(world.dead_letters().await.len(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_names_people_is_deleted_some_time_after_the_end() {
+    const DAY: Duration = Duration::from_hours(24);
+    let world = World::new();
+    let mut manifest = event("smith", 2);
+    manifest["notify"] = json!({"email": ["guest@example.com"]});
+    manifest["photos"][0] = json!({"url": manifest["photos"][0], "name": "Kiss.jpg"});
+    world.break_photo("/0.jpg");
+    let job = world.submit(&manifest).await.job;
+    world.drain("c1").await.unwrap();
+    world.compute.end_all();
+    let text = async || {
+        let mut text = String::new();
+        for key in world.bucket.list("jobs/smith/").await.unwrap() {
+            let object = world.bucket.get(&key).await.unwrap().unwrap();
+            text.push_str(&key);
+            text.push_str(std::str::from_utf8(&object.bytes).unwrap());
+        }
+        text
+    };
+    sleep(29 * DAY).await;
+    world.drain("c2").await.unwrap();
+    let kept = text().await;
+    assert!(
+        kept.contains("guest@example.com") && kept.contains("Kiss.jpg"),
+        "{kept}"
+    );
+
+    sleep(2 * DAY).await;
+    world.drain("c3").await.unwrap();
+    let left = text().await;
+    for name in [
+        "guest",
+        "Kiss",
+        "token",
+        "http",
+        ".zip",
+        "manifest.json",
+        "subscriber",
+    ] {
+        assert!(!left.contains(name), "{name}: {left}");
+    }
+    let state = world.state(&job).await;
+    assert!(state.is_anonymous && state.status.is_final(), "{state:?}");
+    assert_eq!(state.photos, 2);
+    // It can be made again, and is looked at once a day.
+    let again = world.submit(&manifest).await;
+    assert!(!again.already_done, "{again:?}");
+    world.drain("c4").await.unwrap();
+    assert!(!world.state(&job).await.is_anonymous);
+}
+
 /// Write access to the bucket must not make containers work on what no user asked for.
 #[tokio::test(start_paused = true)]
 async fn what_the_bucket_gives_is_held_against_the_job() {

@@ -228,7 +228,7 @@ export class AWSBatchIntegration {
 
   /** Whether a job that is done has all its photos and all its archives. */
   async #isThere(state: State): Promise<boolean> {
-    if (state.missing_count) return false;
+    if (state.missing_count || state.is_anonymous) return false;
     for (const archive of state.archives)
       if (!(await this.#services._has(archive))) return false;
     return true;
@@ -308,6 +308,7 @@ const untouched = () => ({
   missing: [],
   error: null,
   delivery: undefined,
+  is_anonymous: undefined,
 });
 
 /** The state of a job that was just handed in; what it leaves out, the processor fills in. */

@@ -156,6 +156,8 @@ export interface State {
   round: number;
   /** Absent until those who want to know are told. */
   delivery?: unknown;
+  /** What names people was deleted, some time after its end. */
+  is_anonymous?: boolean;
 }
 
 /** Everything about a job. */

@@ -1,6 +1,7 @@
 //! What a container does: the job queue, until it is empty.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wedding_photo_processor::aws::host;
 use wedding_photo_processor::cli::{Failure, output, services};
@@ -77,6 +78,7 @@ fn work_options(settings: &Settings) -> WorkOptions {
         attempts: settings.job.attempts,
         retry_delay: settings.job.retry_delay.0,
         max_per_event: settings.job.max_per_event,
+        keep_personal: Duration::from_hours(24 * u64::from(settings.job.keep_personal_days)),
         engine: settings.engine_options(),
         rules: settings.source_rules(),
         deliver: settings.deliver_options(),

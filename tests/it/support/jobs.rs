@@ -230,6 +230,7 @@ impl World {
                 attempts: 3,
                 retry_delay: Duration::from_secs(15),
                 max_per_event: self.max_per_event,
+                keep_personal: Duration::from_hours(24 * 30),
                 engine: options(),
                 rules: SourceRules::anything(),
                 deliver: self.deliver.clone(),
