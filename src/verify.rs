@@ -1,6 +1,7 @@
 //! Is this archive whole? Its structure, names and CRCs by itself, and its completeness against
 //! a plan or a manifest. Read through the `zip` crate.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, Read, Seek};
 
@@ -45,7 +46,8 @@ pub struct Completeness {
     pub problems: Vec<String>,
 }
 
-/// Looks at one archive by itself, every byte of it.
+/// Looks at one archive by itself, every byte of it once: where entries overlap, it stops, since such archives are
+/// made to take for ever (David Fifield, "A better zip bomb").
 pub fn inspect<R: Read + Seek>(reader: R) -> Findings {
     let mut findings = Findings::default();
     let config = Config {
@@ -68,8 +70,10 @@ pub fn inspect<R: Read + Seek>(reader: R) -> Findings {
     }
     // Unknown after an entry that cannot be read.
     let mut expected_start = Some(0);
+    // The end of all entries so far.
+    let mut reached = 0;
     for index in 0..archive.len() {
-        match inspect_entry(&mut archive, index, &mut findings) {
+        match inspect_entry(&mut archive, index, reached, &mut findings) {
             Ok(placed) => {
                 if let Some(expected) = expected_start.filter(|at| *at != placed.header_start) {
                     findings.problems.push(format!(
@@ -78,10 +82,15 @@ pub fn inspect<R: Read + Seek>(reader: R) -> Findings {
                     ));
                 }
                 expected_start = Some(placed.end);
+                reached = placed.end;
             }
-            Err(problem) => {
+            Err(Unreadable::Entry(problem)) => {
                 findings.problems.push(problem);
                 expected_start = None;
+            }
+            Err(Unreadable::Rest(problem)) => {
+                findings.problems.push(problem);
+                return findings;
             }
         }
     }
@@ -99,6 +108,10 @@ pub fn inspect<R: Read + Seek>(reader: R) -> Findings {
     findings
 }
 
+/// The kind of a file in its Unix mode, and that of a regular one (`S_IFMT`, `S_IFREG` of POSIX's `sys/stat.h`).
+const FILE_KIND: u32 = 0o170_000;
+const REGULAR_FILE: u32 = 0o100_000;
+
 /// Where an entry lies.
 struct Placed {
     name: String,
@@ -106,17 +119,26 @@ struct Placed {
     end: u64,
 }
 
+/// What cannot be looked at.
+enum Unreadable {
+    /// One entry, with the problem in words.
+    Entry(String),
+    /// All that follows.
+    Rest(String),
+}
+
 fn inspect_entry<R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     index: usize,
+    reached: u64,
     findings: &mut Findings,
-) -> Result<Placed, String> {
+) -> Result<Placed, Unreadable> {
     let mut file = archive
         .by_index(index)
-        .map_err(|error| format!("entry {index} cannot be read: {error}"))?;
-    let name = match file.name() {
-        Ok(name) => name.into_owned(),
-        Err(_) => return Err(format!("the name of entry {index} is not UTF-8")),
+        .map_err(|error| Unreadable::Entry(format!("entry {index} cannot be read: {error}")))?;
+    let Ok(name) = file.name().map(Cow::into_owned) else {
+        let problem = format!("the name of entry {index} is not UTF-8");
+        return Err(Unreadable::Entry(problem));
     };
     match EntryName::sanitize(&name) {
         Some(safe) if safe.as_str() == name => {}
@@ -135,9 +157,20 @@ fn inspect_entry<R: Read + Seek>(
     let size = file.size();
     let placed = Placed {
         header_start,
-        end: data_start + file.compressed_size(),
+        end: data_start.saturating_add(file.compressed_size()),
         name: name.clone(),
     };
+    if header_start < reached {
+        return Err(Unreadable::Rest(format!(
+            "`{name}` begins at {header_start}, inside an entry before it; the rest was not looked at"
+        )));
+    }
+    let kind = file.unix_mode().unwrap_or_default() & FILE_KIND;
+    if kind != 0 && kind != REGULAR_FILE {
+        findings.problems.push(format!(
+            "`{name}` is not a file, but a link or something else that unpackers act upon"
+        ));
+    }
     let mut note = Vec::new();
     let read = if is_note(&name) && size <= MAX_NOTE_BYTES {
         file.read_to_end(&mut note).map(|count| count as u64)
@@ -153,7 +186,7 @@ fn inspect_entry<R: Read + Seek>(
             .problems
             .push(format!("`{name}` is damaged: {error}")),
     }
-    findings.bytes += size;
+    findings.bytes = findings.bytes.saturating_add(size);
     findings.noted.extend(noted(&name, &note));
     findings.members.push((name, size));
     Ok(placed)
@@ -454,6 +487,72 @@ mod tests {
             })
             .collect();
         insta::assert_snapshot!(text.join("\n"));
+    }
+
+    /// Thousands of entries over the same bytes: each byte is read once, and not by each of them.
+    #[test]
+    fn entries_that_overlap_end_the_look() {
+        let bytes = vec![0; 1_000_000];
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        writer.start_file("a.jpg", stored).unwrap();
+        writer.write_all(&bytes).unwrap();
+        let archive = writer.finish().unwrap().into_inner();
+        // The directory's one record, 2,000 times, each with a name of its own but the same place.
+        let end = archive.len() - 22;
+        let directory =
+            u32::from_le_bytes(archive[end + 16..end + 20].try_into().unwrap()) as usize;
+        let record = &archive[directory..end];
+        let mut bomb = archive[..directory].to_vec();
+        for number in 0..2_000_u32 {
+            let mut record = record.to_vec();
+            record[46] = b'a' + u8::try_from(number % 26).unwrap();
+            bomb.extend(record);
+        }
+        let length = u32::try_from(bomb.len() - directory).unwrap();
+        let mut tail = archive[end..].to_vec();
+        tail[8..10].copy_from_slice(&2_000_u16.to_le_bytes());
+        tail[10..12].copy_from_slice(&2_000_u16.to_le_bytes());
+        tail[12..16].copy_from_slice(&length.to_le_bytes());
+        bomb.extend(tail);
+        let mut reader = Counted(Cursor::new(bomb), 0);
+        let findings = inspect(&mut reader);
+        let problems = findings.problems.join("\n");
+        assert!(
+            problems.contains("inside an entry before it; the rest was not looked at"),
+            "{problems}"
+        );
+        assert!(reader.1 < 4_000_000, "{}", reader.1);
+    }
+
+    /// Counts the bytes that are read.
+    struct Counted(Cursor<Vec<u8>>, u64);
+
+    impl Read for Counted {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.read(buffer)?;
+            self.1 += count as u64;
+            Ok(count)
+        }
+    }
+
+    impl Seek for Counted {
+        fn seek(&mut self, position: io::SeekFrom) -> io::Result<u64> {
+            self.0.seek(position)
+        }
+    }
+
+    #[test]
+    fn links_are_no_photos() {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        writer.add_symlink("a.jpg", "/etc/passwd", stored).unwrap();
+        let archive = writer.finish().unwrap().into_inner();
+        let findings = inspect(Cursor::new(archive));
+        assert_eq!(
+            findings.problems,
+            ["`a.jpg` is not a file, but a link or something else that unpackers act upon"]
+        );
     }
 
     /// Names and lengths.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Failure;
 use crate::engine::Report;
 use crate::redact;
-use crate::settings::LogFormat;
+use crate::settings::{Loaded, LogFormat};
 use crate::text::printable;
 
 /// Prints data. A reader that went away is not an error.
@@ -40,6 +40,19 @@ pub fn json(value: &impl Serialize) -> io::Result<()> {
 /// Tells people something.
 pub fn note(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{}", printable(&text.to_string()));
+}
+
+/// Names the settings file that was found without being asked for: whoever is surprised by a setting should know.
+pub fn found_file(loaded: &Loaded) {
+    let Some(file) = loaded.found_file() else {
+        return;
+    };
+    match loaded.settings.log.format {
+        LogFormat::Text => note(format_args!(
+            "settings are also read from `{file}` in this folder"
+        )),
+        LogFormat::Json => tracing::info!("settings are also read from `{file}` in this folder"),
+    }
 }
 
 /// Tells what went wrong, with every cause: people in words, machines as a log line.

@@ -78,6 +78,7 @@ pub struct Loaded {
     pub settings: Settings,
     /// The layers. They hold secrets in the clear.
     figment: Figment,
+    found_file: bool,
 }
 
 impl fmt::Debug for Loaded {
@@ -134,7 +135,11 @@ impl Loaded {
             SettingsError(errors.into_iter().map(|error| describe(&error)).collect())
         })?;
         settings.proxies = proxies();
-        let loaded = Self { settings, figment };
+        let loaded = Self {
+            settings,
+            figment,
+            found_file: file.is_none() && path.is_file(),
+        };
         if let Some((problem, remedy)) = loaded.settings.wrong_host() {
             let key = "source.allowed_hosts";
             return Err(SettingsError(vec![format!(
@@ -171,7 +176,7 @@ impl Loaded {
                 }
                 found.push(Effective {
                     origin: self.origin(&key),
-                    value,
+                    value: without_password(value),
                     key,
                 });
             }
@@ -179,11 +184,29 @@ impl Loaded {
         found
     }
 
+    /// The settings file that was found in the current folder and not named: whoever wonders about a setting has
+    /// to know of it.
+    pub fn found_file(&self) -> Option<&'static str> {
+        self.found_file.then_some(DEFAULT_FILE)
+    }
+
     fn origin(&self, key: &str) -> String {
         match self.figment.find_metadata(key) {
             Some(metadata) => place(metadata, key),
             None => "default".to_owned(),
         }
+    }
+}
+
+/// A setting as it may be shown: no address with the user and the password in it.
+fn without_password(value: String) -> String {
+    let Some((before, rest)) = value.split_once("://") else {
+        return value;
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{before}://***{}", &rest[at..]),
+        None => value,
     }
 }
 
@@ -653,6 +676,22 @@ mod tests {
             }
             Ok(())
         });
+    }
+
+    #[test]
+    fn passwords_in_addresses_are_never_shown() {
+        for (value, shown) in [
+            (
+                "https://me:hunter2@a.example/b@c",
+                "https://***@a.example/b@c",
+            ),
+            ("smtp://me%40x:hunter2@a.example", "smtp://***@a.example"),
+            ("https://hunter2@a.example?x", "https://***@a.example?x"),
+            ("https://a.example/@", "https://a.example/@"),
+            ("me:hunter", "me:hunter"),
+        ] {
+            assert_eq!(without_password(value.to_owned()), shown);
+        }
     }
 
     #[test]

@@ -253,6 +253,17 @@ fn config_shows_where_each_setting_came_from() {
     fs::write(folder.path().join("wedding-photo-processor.toml"), file).unwrap();
     let (text, _) = run(folder.path(), &["config", "--log-format", "json"]);
     assert_conversation!(text);
+    // Whoever is surprised by a setting learns of the file; who named it, knows.
+    let (text, _) = run(folder.path(), &["config"]);
+    assert!(
+        text.contains("settings are also read from `wedding-photo-processor.toml` in this folder"),
+        "{text}"
+    );
+    let (text, _) = run(
+        folder.path(),
+        &["config", "--config", "wedding-photo-processor.toml"],
+    );
+    assert!(!text.contains("also read"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

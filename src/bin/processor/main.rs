@@ -45,6 +45,7 @@ fn start(args: Args, format: &mut LogFormat) -> Result<exit_code::ExitCode, Fail
     };
     telemetry::start(&loaded.settings.log, stream).map_err(Failure::usage)?;
     *format = loaded.settings.log.format;
+    output::found_file(&loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

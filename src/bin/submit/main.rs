@@ -42,6 +42,7 @@ fn start(args: Args, format: &mut LogFormat) -> Result<exit_code::ExitCode, Fail
         .map_err(Failure::usage)?;
     telemetry::start(&loaded.settings.log, LogStream::Stderr).map_err(Failure::usage)?;
     *format = loaded.settings.log.format;
+    output::found_file(&loaded);
     // A few requests at a time: threads would only cost time to start.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
