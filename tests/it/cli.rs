@@ -251,7 +251,10 @@ fn config_shows_where_each_setting_came_from() {
     let file =
         "[engine]\nmax_connections = 8\nspool_dir = \"/var/tmp\"\nmemory_budget = \"256MiB\"\n";
     fs::write(folder.path().join("wedding-photo-processor.toml"), file).unwrap();
-    let (text, _) = run(folder.path(), &["config", "--log-format", "json"]);
+    let (text, _) = run(
+        folder.path(),
+        &["config", "--log-format", "json", "--log-level", "warn"],
+    );
     assert_conversation!(text);
     // Whoever is surprised by a setting learns of the file; who named it, knows.
     let (text, _) = run(folder.path(), &["config"]);
