@@ -394,9 +394,9 @@ variable "log_retention_days" {
 }
 
 variable "monthly_budget_usd" {
-  description = "Monthly costs that somebody is told of at 80 % and at 100 %. None: no budget."
+  description = "Monthly costs, of which `alarm_emails` are told at 80 % and at 100 %. A budget stops nothing. null: none."
   type        = number
-  default     = null
+  default     = 100
 }
 
 # --- Seldom needed.

@@ -114,6 +114,11 @@ impl<B: Bucket, Q: Queue, C: Compute, A: ArchiveStore> Submitter<B, Q, C, A> {
             // Batch forgets jobs after a week, and the rest is worth telling without it.
             log_stream = match self.compute.describe(id).await {
                 Ok(container) => container.and_then(|container| container.log_stream),
+                // Callers may not ask: it would show them the environment of all jobs of the account.
+                Err(error) if error.is_about_settings() => {
+                    tracing::info!("the log stream is known to operators only: {error}");
+                    None
+                }
                 Err(error) => {
                     tracing::warn!("the log stream is not known: {error}");
                     None

@@ -15,10 +15,11 @@ data "aws_iam_policy_document" "submit" {
     resources = [var.job_queue_arn, var.job_definition_arn, "${var.job_definition_arn}:*"]
   }
 
-  # AWS has no finer resource for these ("Actions, resources, and condition keys for AWS Batch").
+  # AWS has no finer resource for this ("Actions, resources, and condition keys for AWS Batch"). `DescribeJobs` is not
+  # among it: it shows the environment of every job of the account.
   statement {
     sid       = "CountContainers"
-    actions   = ["batch:DescribeJobs", "batch:ListJobs"]
+    actions   = ["batch:ListJobs"]
     resources = ["*"]
   }
 }
@@ -26,6 +27,13 @@ data "aws_iam_policy_document" "submit" {
 # For operators: `submit retry --dead-letters`, `submit forget`. Callers need not see what others have handed in.
 data "aws_iam_policy_document" "operate" {
   source_policy_documents = [data.aws_iam_policy_document.submit.json]
+
+  # For `submit status`: where a container's log is.
+  statement {
+    sid       = "DescribeContainers"
+    actions   = ["batch:DescribeJobs"]
+    resources = ["*"]
+  }
 
   statement {
     sid       = "ForgetMessages"
