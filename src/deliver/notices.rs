@@ -233,7 +233,7 @@ impl Found<'_> {
         let notice = Notice::Call(Call {
             id: format!("msg_{id}"),
             url: url.clone(),
-            body: webhook::ended(self.state, urls, expires).to_string(),
+            body: webhook::ended(self.state, urls, expires, url).to_string(),
         });
         let whom = "webhook".to_owned();
         self.due.push(Due {

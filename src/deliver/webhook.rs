@@ -10,8 +10,17 @@ use crate::job::{JobKey, State, Status};
 /// Missing photos that are named; the note in the archive has all.
 const MISSING_NAMED: usize = 100;
 
-/// A job has ended: `job.completed` or `job.failed`.
-pub fn ended(state: &State, links: &[String], expires_at: Timestamp) -> Value {
+/// A receiver's address without its query, which may hold a secret. It is in what is signed, so that a receiver can
+/// refuse what another one was told and has sent on: all have the same secret.
+fn receiver(url: &str) -> Option<String> {
+    let mut url = url::Url::parse(url).ok()?;
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url.to_string())
+}
+
+/// A job has ended: `job.completed` or `job.failed`, for the receiver at `url`.
+pub fn ended(state: &State, links: &[String], expires_at: Timestamp, url: &str) -> Value {
     let missing: Vec<Value> = (state.missing.iter().take(MISSING_NAMED))
         .map(|photo| json!({"name": photo.name, "reason": photo.reason.to_string()}))
         .collect();
@@ -46,11 +55,11 @@ pub fn ended(state: &State, links: &[String], expires_at: Timestamp) -> Value {
     let at = attempt
         .and_then(|attempt| attempt.ended_at)
         .unwrap_or(state.updated_at);
-    json!({"type": kind, "timestamp": at, "data": data})
+    json!({"type": kind, "timestamp": at, "receiver": receiver(url), "data": data})
 }
 
-/// How far a job is: `job.progress`.
-pub fn progress(job: &JobKey, progress: &Progress, now: Timestamp) -> Value {
+/// How far a job is: `job.progress`, for the receiver at `url`.
+pub fn progress(job: &JobKey, progress: &Progress, now: Timestamp, url: &str) -> Value {
     let status = match progress.phase() {
         Phase::Probing => Status::Probing,
         Phase::Transferring | Phase::Verifying => Status::Transferring,
@@ -58,6 +67,7 @@ pub fn progress(job: &JobKey, progress: &Progress, now: Timestamp) -> Value {
     json!({
         "type": "job.progress",
         "timestamp": now,
+        "receiver": receiver(url),
         "data": {
             "job": job,
             "event_id": job.event_id(),
@@ -131,6 +141,21 @@ mod tests {
             let signature = signer.sign(text("id"), at, text("body")).unwrap();
             assert_eq!(vector["signature"], signature, "{}", vector["about"]);
         }
+    }
+
+    /// All receivers have one secret, so only this tells one's events from another's.
+    #[test]
+    fn the_receiver_is_signed_without_its_secrets() {
+        let state = State::queued(
+            "e/0123456789abcdef0123456789abcdef".parse().unwrap(),
+            1,
+            Timestamp::UNIX_EPOCH,
+        );
+        let url = "https://shop.example/hooks/photos?key=s3cret#part";
+        let event = ended(&state, &[], Timestamp::MAX, url);
+        assert_eq!(event["receiver"], "https://shop.example/hooks/photos");
+        let event = progress(&state.job, &Progress::default(), Timestamp::UNIX_EPOCH, url);
+        assert_eq!(event["receiver"], "https://shop.example/hooks/photos");
     }
 
     #[test]

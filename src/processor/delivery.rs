@@ -195,11 +195,11 @@ async fn call_all<B, Q, A, S>(
     let urls = (subscribers.unwrap_or_default().into_iter())
         .filter_map(|(_, subscriber)| subscriber.webhook)
         .take(MAX_WEBHOOKS);
-    let body = webhook::progress(job, progress, (worker.clock)()).to_string();
+    let now = (worker.clock)();
     stream::iter(urls.enumerate())
         .for_each_concurrent(AT_ONCE, |(index, url)| {
             let id = format!("msg_{}_{number}_{index}", crate::clock::new_secret());
-            let body = body.clone();
+            let body = webhook::progress(job, progress, now, &url).to_string();
             async move {
                 let call = Notice::Call(Call { id, url, body });
                 if let Err(problem) = worker.courier.deliver(&call).await {

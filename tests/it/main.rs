@@ -39,6 +39,7 @@ mod sink;
 mod store;
 mod submit;
 mod support;
+mod threats;
 mod unreachable;
 mod wild_http;
 mod wire;

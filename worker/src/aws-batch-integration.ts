@@ -167,9 +167,10 @@ export class AWSBatchIntegration {
     throw this.#busy(jobId);
   }
 
-  /** What a webhook tells, if it is signed with `WEBHOOK_SECRET`; else an error. The body is read by this. */
-  verifyWebhook(request: Request): Promise<WebhookEvent> {
-    return verify(this.#env.WEBHOOK_SECRET, request, Date.now());
+  /** What a webhook tells, if it is signed with `WEBHOOK_SECRET` and for this receiver; else an error. The body is
+   * read by this. `receiver` is the address in the manifest's `webhook`, where a proxy changes the request's. */
+  verifyWebhook(request: Request, receiver?: string): Promise<WebhookEvent> {
+    return verify(this.#env.WEBHOOK_SECRET, request, Date.now(), receiver);
   }
 
   #job(text: string): string {

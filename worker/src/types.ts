@@ -176,5 +176,7 @@ export interface JobStatus extends State {
 export interface WebhookEvent {
   type: "job.completed" | "job.failed" | "job.progress";
   timestamp: string;
+  /** The receiver's address, without its query; absent in those of earlier processors. */
+  receiver?: string;
   data: { job: string; event_id: string; status: Status; [more: string]: unknown };
 }

@@ -28,9 +28,14 @@ async function signedBytes(head: string, request: Request): Promise<[signed: Uin
   return [signed, signed.subarray(begin.length)];
 }
 
+const place = (address: string) => {
+  const { origin, pathname } = new URL(address);
+  return origin + pathname;
+};
+
 /** Whether a request is from the processor (https://github.com/standard-webhooks/standard-webhooks): what it
  * tells, or an error. */
-export async function verify(secret: string | undefined, request: Request, now: number): Promise<WebhookEvent> {
+export async function verify(secret: string | undefined, request: Request, now: number, receiver = request.url): Promise<WebhookEvent> {
   let key: Uint8Array | undefined;
   try {
     key = decode(/^whsec_(.+)$/.exec(secret?.trim() ?? "")![1]!);
@@ -49,8 +54,12 @@ export async function verify(secret: string | undefined, request: Request, now: 
     const [version, value] = signature.split(",");
     if (version != "v1" || !value || !/^[A-Za-z\d+/]{43}=$/.test(value)) continue;
     // Takes as long for a wrong one as for another.
-    if (await crypto.subtle.verify("HMAC", hmac, decode(value) as BufferSource, signed))
-      return JSON.parse(new TextDecoder().decode(body));
+    if (await crypto.subtle.verify("HMAC", hmac, decode(value) as BufferSource, signed)) {
+      const event: WebhookEvent = JSON.parse(new TextDecoder().decode(body));
+      // All receivers have the same secret, and one could send on what it was told.
+      if (event.receiver && place(event.receiver) != place(receiver)) throw failed("webhook", "the webhook was for another receiver");
+      return event;
+    }
   }
   throw failed("webhook", "the webhook's signature is not that of WEBHOOK_SECRET");
 }

@@ -502,13 +502,22 @@ describe("containers", () => {
 
 test("a webhook, as the built module reads it", async () => {
   const miniflare = await worker("harness.mjs", { bindings: { WEBHOOK_SECRET: TEST.TEST_WEBHOOK_SECRET } });
-  const body = JSON.stringify({ type: "job.completed", timestamp: "2026-06-20T15:04:05Z", data: { job: `e/${ID}`, status: "done" } });
+  const event = { type: "job.completed", timestamp: "2026-06-20T15:04:05Z", data: { job: `e/${ID}`, status: "done" } };
+  const own = JSON.stringify(event);
   const time = String(Math.floor(Date.now() / 1000));
   const sign = (text) => createHmac("sha256", Buffer.from(TEST.TEST_WEBHOOK_SECRET.slice(6), "base64")).update(`msg.${time}.${text}`).digest("base64");
-  const send = async (signature) => {
+  const send = async (signature, body = own) => {
     const headers = { "webhook-id": "msg", "webhook-timestamp": time, "webhook-signature": signature };
     return (await miniflare.dispatchFetch("http://worker/webhook", { method: "POST", body, headers })).json();
   };
-  assert.deepEqual((await send(`v1,${sign(body)}`)).answer, JSON.parse(body));
-  assert.equal((await send(`v1,${sign(body + " ")}`)).error.code, "webhook");
+  assert.deepEqual((await send(`v1,${sign(own)}`)).answer, event);
+  assert.equal((await send(`v1,${sign(own + " ")}`)).error.code, "webhook");
+  // All receivers have one secret: what another was told is not for us, whatever its signature.
+  const to = async (receiver) => {
+    const body = JSON.stringify({ ...event, receiver });
+    return send(`v1,${sign(body)}`, body);
+  };
+  assert.equal((await to("http://worker/webhook")).answer.type, "job.completed");
+  for (const other of ["http://worker/webhooks", "https://shop.example/webhook"])
+    assert.match((await to(other)).error.message, /another receiver/);
 });
