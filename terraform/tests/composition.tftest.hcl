@@ -151,7 +151,6 @@ run "everything" {
       MAIL_FROM                     = "Photos <photos@example.com>"
       MAIL_REPLY_TO                 = "studio@example.com"
       PUBLIC_BASE_URL               = "https://photos.example.com"
-      R2_ARCHIVE_BUCKET             = "wedding-archives"
       WPP_ENGINE__SPOOL_DIR         = "/spool"
       WPP_ENGINE__SPOOL_LIMIT       = "10GiB"
       WPP_LOG__LEVEL                = "debug"

@@ -10,7 +10,10 @@ fn text_below(folder: &str) -> String {
         if path.is_dir() {
             let entries = fs::read_dir(&path).unwrap();
             pending.extend(entries.map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|end| end == "rs" || end == "mjs") {
+        } else if path
+            .extension()
+            .is_some_and(|end| end == "rs" || end == "mjs")
+        {
             text.push_str(&fs::read_to_string(&path).unwrap());
         }
     }
@@ -24,7 +27,7 @@ fn every_threat_has_a_test_that_exists() {
     let rust = text_below("src") + &text_below("tests/it");
     let worker = text_below("worker/test");
     let mut rows = 0;
-    for row in page.lines().filter(|line| line.starts_with(|c: char| c == '|')) {
+    for row in page.lines().filter(|line| line.starts_with('|')) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         if cells.len() < 5 || cells[0].parse::<u32>().is_err() {
             continue;
@@ -41,7 +44,11 @@ fn every_threat_has_a_test_that_exists() {
                 assert!(root.join(name).exists(), "row {}: {name}", cells[0]);
                 tests += 1;
             } else {
-                assert!(rust.contains(&format!("fn {name}(")), "row {}: {name}", cells[0]);
+                assert!(
+                    rust.contains(&format!("fn {name}(")),
+                    "row {}: {name}",
+                    cells[0]
+                );
                 tests += 1;
             }
         }
