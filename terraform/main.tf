@@ -24,6 +24,7 @@ locals {
     WPP_SOURCE__ALLOWED_HOSTS = join(",", local.allowed_hosts)
     # What `ci/deploy` tries a deployment with is in the bucket itself.
     WPP_SOURCE__ALLOWED_BUCKETS = join(",", concat(["s3://${var.r2_bucket}/smoke/"], var.allowed_buckets))
+    WPP_DELIVER__WEBHOOK_HOSTS  = join(",", var.webhook_hosts)
   }
 
   container = {

@@ -114,6 +114,17 @@ variable "webhook_secret_version" {
   }
 }
 
+variable "webhook_hosts" {
+  description = "Hosts of webhooks that are called, written like `allowed_hosts`; `*`: any on the public internet."
+  type        = list(string)
+  default     = ["*"]
+
+  validation {
+    condition     = length(var.webhook_hosts) > 0 && alltrue([for host in var.webhook_hosts : can(regex("^(\\*|(\\*\\.)?[^*\\s,/:@?#\\[\\]]+|\\[[0-9A-Fa-f:.]+\\])(/[^\\s,?#%\\\\]*)?$", host))])
+    error_message = "webhook_hosts must be names of hosts like those of allowed_hosts, without a scheme and a port; `*` for any. For no webhooks, leave webhook_secret_version at 0."
+  }
+}
+
 variable "google_credentials" {
   description = "Key of a Google service account (JSON) that may read private photos (`gs://`)."
   type        = string

@@ -23,6 +23,7 @@ use super::webhook::Signer;
 use super::{Call, Courier, Mail, Notice, Undelivered};
 use crate::clock::Clock;
 use crate::connection::{self, Cause};
+use crate::manifest::{SourceRules, WebUrl};
 use crate::source::http::{AddressRefused, Connector};
 use crate::tls::TlsError;
 use crate::{mail_address, redact};
@@ -38,14 +39,28 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const USER_AGENT: &str = concat!("wedding-photo-processor/", env!("CARGO_PKG_VERSION"));
 
 /// How notices are handed over.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct WireOptions {
     /// The mail server and who sends; without it, nobody gets an e-mail.
     pub mail: Option<MailOptions>,
     /// The secret that webhooks are signed with; without it, none is called.
     pub webhook_secret: Option<SecretText>,
+    /// Which webhooks may be called.
+    pub webhooks: SourceRules,
     /// Whether webhooks may be on loopback and private addresses, and without encryption.
     pub allow_private: bool,
+}
+
+impl Default for WireOptions {
+    /// No e-mail and no signature; any webhook on the public internet.
+    fn default() -> Self {
+        Self {
+            mail: None,
+            webhook_secret: None,
+            webhooks: SourceRules::https(),
+            allow_private: false,
+        }
+    }
 }
 
 /// How e-mail is sent.
@@ -92,7 +107,7 @@ pub struct Wire {
     signer: Option<Signer>,
     client: Client<Connector, Full<bytes::Bytes>>,
     clock: Clock,
-    allow_http: bool,
+    webhooks: SourceRules,
 }
 
 struct Mailer {
@@ -132,7 +147,10 @@ impl Wire {
                 .pool_max_idle_per_host(0)
                 .build(connector),
             clock,
-            allow_http: options.allow_private,
+            webhooks: SourceRules {
+                allow_http: options.allow_private,
+                ..options.webhooks.clone()
+            },
         })
     }
 
@@ -152,10 +170,18 @@ impl Wire {
             ));
         };
         // A manifest's address is checked, but what lies in the bucket need not be from one.
-        let is_https = Url::parse(&call.url).is_ok_and(|url| url.scheme() == "https");
-        if !is_https && !self.allow_http {
+        let rules = SourceRules {
+            allow_http: self.webhooks.allow_http,
+            ..SourceRules::https()
+        };
+        let url = WebUrl::parse(&call.url, &rules).map_err(|_| {
+            Undelivered::for_good(
+                "its address is not one of `https`, and nothing is sent unencrypted",
+            )
+        })?;
+        if !url.is_allowed(&self.webhooks) {
             return Err(Undelivered::for_good(
-                "its address is not `https`, and nothing is sent unencrypted",
+                "its host, or its folder there, is not in `deliver.webhook_hosts`",
             ));
         }
         let now = (self.clock)();
@@ -484,6 +510,39 @@ mod tests {
                 !refused.may_pass && refused.why.contains("https"),
                 "{refused}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn webhooks_of_other_hosts_are_not_called_wherever_their_address_is_from() {
+        let options = WireOptions {
+            webhook_secret: Some(SecretText(
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+            )),
+            webhooks: SourceRules {
+                allowed_hosts: vec!["hooks.example/ours/".to_owned()],
+                ..SourceRules::default()
+            },
+            ..WireOptions::default()
+        };
+        let wire = Wire::new(&options, crate::clock::system).unwrap();
+        for (url, is_allowed) in [
+            ("https://elsewhere.example/ours/x", false),
+            ("https://hooks.example.evil.example/ours/x", false),
+            ("https://hooks.example@evil.example/ours/x", false),
+            ("https://hooks.example/theirs?key=s3cret", false),
+            ("https://hooks.example/ours/%2e%2e/theirs", false),
+            // Its host does not exist, which is found out later.
+            ("https://hooks.example/ours/x?key=s3cret", true),
+        ] {
+            let call = Call {
+                id: "msg_1".to_owned(),
+                url: url.to_owned(),
+                body: "{}".to_owned(),
+            };
+            let refused = wire.call(&call).await.unwrap_err();
+            assert_eq!(refused.may_pass, is_allowed, "{url}: {refused}");
+            assert!(!refused.why.contains("s3cret"), "{refused}");
         }
     }
 

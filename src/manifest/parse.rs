@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, Object};
 use super::given::GivenPhoto;
 use super::photo::{photo, photo_of_line};
+use super::rules::describe;
 use super::{
     MAX_EXPIRES_IN, MAX_MANIFEST_BYTES, MAX_PHOTOS, MAX_RECIPIENTS, MAX_SAME_URL, Manifest, Notify,
     OnMissing, Photo, SourceRules, Violations, WebUrl, Zone, zone,
@@ -133,7 +134,7 @@ fn from_lines(
         let place = format!("line {}", number + 1);
         photos.push(photo_of_line(line, &place, rules, given, found));
     }
-    finish(Fields::default(), photos, defaults, found)
+    finish(Fields::default(), photos, defaults, rules, found)
 }
 
 /// The text with lines that end as on Unix: on Windows they end in two characters, and Excel for Mac
@@ -186,7 +187,7 @@ fn assemble(
                 .collect(),
         },
     };
-    finish(fields, photos, defaults, found)
+    finish(fields, photos, defaults, rules, found)
 }
 
 /// Notes the first photo whose address is there too often.
@@ -220,6 +221,7 @@ fn finish(
     mut fields: Fields<'_>,
     photos: Vec<Option<Photo>>,
     defaults: &Defaults,
+    rules: &SourceRules,
     found: &mut Violations,
 ) -> Option<Manifest> {
     if photos.len() > MAX_PHOTOS {
@@ -253,7 +255,7 @@ fn finish(
     }
     let time_zone = time_zone(&mut fields, found);
     let title = fields.take("title", "text", found);
-    let notify = notify(&mut fields, found);
+    let notify = notify(&mut fields, rules, found);
     let expires_in = expires_in(&mut fields, found);
     fields.refuse_rest(found);
     Some(Manifest {
@@ -339,7 +341,28 @@ fn expires_in(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Duratio
     }
 }
 
-fn notify(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Notify> {
+/// Reads a webhook's address. Not the whole of it is shown, since it may hold a secret.
+fn webhook(text: &str, rules: &SourceRules, found: &mut Violations) -> Option<WebUrl> {
+    let url = WebUrl::parse(text, &SourceRules::https()).map_err(|(problem, _)| {
+        found.add("notify.webhook", problem, "give an `https://` address");
+    });
+    let url = url.ok()?;
+    let rules = rules.for_webhooks();
+    if !url.is_allowed(&rules) {
+        found.add(
+            "notify.webhook",
+            "is at a host, or in a folder, that is not allowed",
+            format!(
+                "add it to `deliver.webhook_hosts` (now: {})",
+                describe(&rules.allowed_hosts)
+            ),
+        );
+        return None;
+    }
+    Some(url)
+}
+
+fn notify(fields: &mut Fields<'_>, rules: &SourceRules, found: &mut Violations) -> Option<Notify> {
     let Some(raw) = fields.raw("notify") else {
         return Some(Notify::default());
     };
@@ -368,13 +391,7 @@ fn notify(fields: &mut Fields<'_>, found: &mut Violations) -> Option<Notify> {
     }
     let webhook = fields
         .take::<String>("webhook", "an `https` address", found)
-        .and_then(|text| {
-            WebUrl::parse(&text, &SourceRules::https())
-                .map_err(|(problem, _)| {
-                    found.add("notify.webhook", problem, "give an `https://` address");
-                })
-                .ok()
-        });
+        .and_then(|text| webhook(&text, rules, found));
     let locale = fields.take("locale", "text such as `en`", found);
     let tell_about_failure = fields
         .take("tell_about_failure", "true or false", found)
@@ -397,6 +414,7 @@ mod tests {
         let hosts = SourceRules {
             allowed_hosts: vec!["photos.example".to_owned()],
             allowed_buckets: vec!["gs://photos".to_owned()],
+            webhook_hosts: vec!["hooks.example".to_owned(), "*/for-us/".to_owned()],
             ..SourceRules::default()
         };
         Manifest::parse(text.as_bytes(), &Defaults::default(), &hosts)
@@ -541,6 +559,30 @@ mod tests {
         assert_eq!(photo("e/a/b.jpg"), Some(Some("a/b.jpg".to_owned())));
         assert_eq!(photo("e/thumbs/b.jpg"), None);
         assert_eq!(photo("e/.DS_Store"), None);
+    }
+
+    #[test]
+    fn webhooks_of_other_hosts_are_refused_without_showing_their_secrets() {
+        let with = |url: &str| {
+            read(&format!(
+                r#"{{"event_id": "e", "photos": ["https://photos.example/a.jpg"], "notify": {{"webhook": "{url}"}}}}"#
+            ))
+        };
+        assert!(with("https://HOOKS.example:8443/x?key=s3cret").is_ok());
+        assert!(with("https://any.example/for-us/x").is_ok());
+        let wrong = [
+            "https://photos.example/?key=s3cret",
+            "https://any.example/for-us/../s3cret",
+            "https://hooks.example.evil.example/s3cret",
+        ];
+        for url in wrong {
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(with(url).unwrap_err(), @"
+                the manifest has 1 problem
+                  notify.webhook: is at a host, or in a folder, that is not allowed; add it to `deliver.webhook_hosts` (now: hooks.example, */for-us/)
+                ");
+            }
+        }
     }
 
     #[test]

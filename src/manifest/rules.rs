@@ -10,7 +10,7 @@ use super::stored::{Scheme, StoredUrl};
 /// Folders of the jobs' bucket that belong to jobs (`crate::job::Layout`).
 pub(crate) const JOB_FOLDERS: [&str; 3] = ["jobs/", "archives/", "builds/"];
 
-/// Rules about where photos may come from.
+/// Rules about where photos may come from, and which webhooks may be called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceRules {
     /// Exact names, `*.example.com` for every host below it, or `*` for any; each as
@@ -23,6 +23,8 @@ pub struct SourceRules {
     pub allowed_buckets: Vec<String>,
     /// The bucket of the jobs, at `s3://`: what belongs to jobs is never a photo.
     pub job_buckets: Vec<String>,
+    /// Hosts of webhooks, written like `allowed_hosts`.
+    pub webhook_hosts: Vec<String>,
 }
 
 impl SourceRules {
@@ -33,13 +35,23 @@ impl SourceRules {
             allow_http: true,
             allowed_buckets: vec!["*".to_owned()],
             job_buckets: Vec::new(),
+            webhook_hosts: vec!["*".to_owned()],
         }
     }
 
-    /// Any host, but encrypted, and no bucket.
+    /// Any host of photos and webhooks, but encrypted, and no bucket.
     pub fn https() -> Self {
         Self {
             allowed_hosts: vec!["*".to_owned()],
+            webhook_hosts: vec!["*".to_owned()],
+            ..Self::default()
+        }
+    }
+
+    /// Returns the rules for the addresses of webhooks, as if these were photos.
+    pub fn for_webhooks(&self) -> Self {
+        Self {
+            allowed_hosts: self.webhook_hosts.clone(),
             ..Self::default()
         }
     }

@@ -218,12 +218,17 @@ impl WebUrl {
         Ok(checked)
     }
 
-    /// Checks that host and path are allowed, as they are sent and in their normal form.
-    fn check_place(&self, rules: &SourceRules) -> Result<(), (String, String)> {
+    /// Returns whether host and path are allowed, as they are sent and in their normal form.
+    pub(crate) fn is_allowed(&self, rules: &SourceRules) -> bool {
         let host = self.url.host_str().unwrap_or_default();
-        if rules.allows(host, self.url.path()) && rules.allows(host, self.target()) {
+        rules.allows(host, self.url.path()) && rules.allows(host, self.target())
+    }
+
+    fn check_place(&self, rules: &SourceRules) -> Result<(), (String, String)> {
+        if self.is_allowed(rules) {
             return Ok(());
         }
+        let host = self.url.host_str().unwrap_or_default();
         let allowed = describe(&rules.allowed_hosts);
         let folders =
             (rules.allowed_hosts.iter()).any(|pattern| pattern.starts_with(&format!("{host}/")));

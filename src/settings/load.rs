@@ -140,8 +140,7 @@ impl Loaded {
             figment,
             found_file: file.is_none() && path.is_file(),
         };
-        if let Some((problem, remedy)) = loaded.settings.wrong_host() {
-            let key = "source.allowed_hosts";
+        if let Some((key, problem, remedy)) = loaded.settings.wrong_host() {
             return Err(SettingsError(vec![format!(
                 "setting `{key}`: {problem}; {remedy} (from {})",
                 loaded.origin(key)

@@ -110,7 +110,7 @@ pub struct EngineSettings {
 }
 
 /// How those who want to know are told how a job ended.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeliverSettings {
     /// The mail server: `smtps://user:password@host`, `smtp://user:password@host` for STARTTLS.
@@ -125,6 +125,8 @@ pub struct DeliverSettings {
     pub public_base_url: Option<Text>,
     /// The secret that webhooks are signed with: `whsec_…`.
     pub webhook_secret: Option<Secret>,
+    /// Hosts of webhooks that are called, written like `source.allowed_hosts`.
+    pub webhook_hosts: Names,
 }
 
 /// Google Cloud Storage, which Firebase's buckets are in.
@@ -275,6 +277,20 @@ impl Default for EngineSettings {
     }
 }
 
+impl Default for DeliverSettings {
+    fn default() -> Self {
+        Self {
+            smtp_url: None,
+            mail_from: None,
+            reply_to: None,
+            alert_to: Names::default(),
+            public_base_url: None,
+            webhook_secret: None,
+            webhook_hosts: Names(vec!["*".to_owned()]),
+        }
+    }
+}
+
 impl Default for GcsSettings {
     fn default() -> Self {
         Self {
@@ -347,10 +363,13 @@ impl Default for LogSettings {
 impl Settings {
     /// Which hosts a manifest may name.
     pub fn source_rules(&self) -> SourceRules {
+        let hosts = |names: &Names| {
+            let hosts = names.0.iter().filter_map(|host| host_pattern(host).ok());
+            hosts.collect()
+        };
         SourceRules {
-            allowed_hosts: (self.source.allowed_hosts.0.iter())
-                .filter_map(|host| host_pattern(host).ok())
-                .collect(),
+            allowed_hosts: hosts(&self.source.allowed_hosts),
+            webhook_hosts: hosts(&self.deliver.webhook_hosts),
             allow_http: self.source.allow_http,
             allowed_buckets: self.source.allowed_buckets.0.clone(),
             job_buckets: ([&self.r2.bucket, &self.r2.archive_bucket]
@@ -436,6 +455,7 @@ impl Settings {
                 reply_to: deliver.reply_to.as_ref().map(|address| address.0.clone()),
             }),
             webhook_secret: deliver.webhook_secret.as_ref().map(secret),
+            webhooks: self.source_rules().for_webhooks(),
             allow_private: self.source.allow_private,
         })
     }
@@ -585,10 +605,16 @@ impl Settings {
         host.is_some_and(|host| host.starts_with(&format!("{}.", bucket.0)))
     }
 
-    /// The first of the allowed hosts that is none: the problem and its remedy.
-    fn wrong_host(&self) -> Option<(String, String)> {
-        let hosts = self.source.allowed_hosts.0.iter();
-        hosts.map(|host| host_pattern(host)).find_map(Result::err)
+    /// The first of the allowed hosts that is none: the setting, the problem and its remedy.
+    fn wrong_host(&self) -> Option<(&'static str, String, String)> {
+        let lists = [
+            ("source.allowed_hosts", &self.source.allowed_hosts),
+            ("deliver.webhook_hosts", &self.deliver.webhook_hosts),
+        ];
+        lists.into_iter().find_map(|(key, hosts)| {
+            let (problem, remedy) = hosts.0.iter().find_map(|host| host_pattern(host).err())?;
+            Some((key, problem, remedy))
+        })
     }
 
     /// Checks the values, for whoever tries hostile ones.

@@ -125,6 +125,7 @@ run "everything" {
     alert_to                   = ["night@example.com", "day@example.com"]
     alarm_emails               = ["night@example.com"]
     webhook_secret_version     = 1
+    webhook_hosts              = ["hooks.example.com", "*.example.org"]
     google_credentials_version = 1
     allowed_buckets            = ["gs://my-project.appspot.com", "s3://wedding-photos/events/"]
     r2_archive_bucket          = "wedding-archives"
@@ -151,6 +152,7 @@ run "everything" {
       MAIL_FROM                     = "Photos <photos@example.com>"
       MAIL_REPLY_TO                 = "studio@example.com"
       PUBLIC_BASE_URL               = "https://photos.example.com"
+      WPP_DELIVER__WEBHOOK_HOSTS    = "hooks.example.com,*.example.org"
       WPP_ENGINE__SPOOL_DIR         = "/spool"
       WPP_ENGINE__SPOOL_LIMIT       = "10GiB"
       WPP_LOG__LEVEL                = "debug"

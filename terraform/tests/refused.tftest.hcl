@@ -180,6 +180,26 @@ run "host_with_scheme" {
   expect_failures = [var.allowed_hosts]
 }
 
+run "webhook_host_with_scheme" {
+  command = plan
+
+  variables {
+    webhook_hosts = ["https://hooks.example.com"]
+  }
+
+  expect_failures = [var.webhook_hosts]
+}
+
+run "no_webhook_host" {
+  command = plan
+
+  variables {
+    webhook_hosts = []
+  }
+
+  expect_failures = [var.webhook_hosts]
+}
+
 run "bucket_without_scheme" {
   command = plan
 

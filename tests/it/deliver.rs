@@ -477,6 +477,32 @@ async fn one_address_gets_one_letter_whatever_else_its_subscribers_want() {
 
 /// Everyone who adds a subscriber adds recipients, and what lies in the bucket need not be from `submit`.
 #[tokio::test(start_paused = true)]
+async fn progress_is_told_to_the_first_webhooks_a_few_at_once() {
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let job = world.submit(&event("event", 3)).await.job;
+    for caller in 0..60 {
+        let webhook = format!("https://hooks.example/{caller}");
+        let subscriber = json!({"email": [], "webhook": webhook, "expires_in_seconds": 60});
+        let json = bytes::Bytes::from(subscriber.to_string());
+        let condition = wedding_photo_processor::bucket::Condition::None;
+        let key = job.subscriber(&format!("{caller:02}"));
+        world.bucket.put(&key, json, condition).await.unwrap();
+    }
+    let (_, container) = world.start("c1");
+    sleep(Duration::from_secs(15)).await;
+    assert_eq!(told(&world).len(), 50);
+    // Receivers that hang are left when the next round begins.
+    world.courier.set(Mood::HangsAfter);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(told(&world).len(), 58);
+    world.courier.set(Mood::Good);
+    world.set_gate(Gate::Open);
+    container.await.unwrap().unwrap();
+    assert_eq!(world.state(&job).await.delivery.unwrap().calls, 50);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_tells_at_most_so_many_and_the_state_says_so() {
     let world = World::new();
     let job = world.submit(&event("event", 3)).await.job;

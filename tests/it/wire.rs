@@ -21,6 +21,7 @@ fn wire(smtp_url: &str) -> Wire {
         }),
         webhook_secret: Some(SecretText(service("TEST_WEBHOOK_SECRET"))),
         allow_private: true,
+        ..WireOptions::default()
     };
     Wire::new(&options, clock::system).unwrap()
 }
