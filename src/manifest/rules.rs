@@ -49,6 +49,7 @@ impl SourceRules {
     }
 
     /// Returns the rules for the addresses of webhooks, as if these were photos.
+    #[must_use]
     pub fn for_webhooks(&self) -> Self {
         Self {
             allowed_hosts: self.webhook_hosts.clone(),
