@@ -5,11 +5,13 @@ use crate::archives::Archives;
 use crate::aws::{Aws, AwsErrorKind, HyperClient};
 use crate::clock;
 use crate::compute::batch::BatchCompute;
+use crate::compute::doorbell::Doorbell;
+use crate::compute::{Active, Compute, ComputeError, ContainerJob};
 use crate::deliver::wire::Wire;
 use crate::exit_code::ExitCode;
 use crate::queue::sqs::SqsQueue;
 use crate::s3::{S3Bucket, S3Options, S3Store};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{ContainerNames, Settings, SettingsError};
 use crate::source::routed::RoutedSource;
 
 /// A client for HTTP, which all services share.
@@ -116,11 +118,51 @@ pub async fn service(
     })
 }
 
+/// Where containers run, as the settings choose.
+#[derive(Debug, Clone)]
+pub enum Containers {
+    /// AWS Batch is asked.
+    Batch(BatchCompute),
+    /// A pipe asks it, for whoever rings.
+    Doorbell(Doorbell),
+}
+
+impl Compute for Containers {
+    async fn submit(&self, name: &str) -> Result<String, ComputeError> {
+        match self {
+            Self::Batch(batch) => batch.submit(name).await,
+            Self::Doorbell(doorbell) => doorbell.submit(name).await,
+        }
+    }
+
+    async fn active(&self, enough: usize) -> Result<Active, ComputeError> {
+        match self {
+            Self::Batch(batch) => batch.active(enough).await,
+            Self::Doorbell(doorbell) => doorbell.active(enough).await,
+        }
+    }
+
+    async fn describe(&self, id: &str) -> Result<Option<ContainerJob>, ComputeError> {
+        match self {
+            Self::Batch(batch) => batch.describe(id).await,
+            Self::Doorbell(doorbell) => doorbell.describe(id).await,
+        }
+    }
+}
+
 /// Where containers run.
 ///
 /// # Errors
 /// If settings are missing.
-pub fn compute(settings: &Settings, aws: &Aws) -> Result<BatchCompute, Failure> {
-    let (job_queue, job_definition) = settings.containers().map_err(Failure::usage)?;
-    Ok(BatchCompute::new(aws, &job_queue, &job_definition))
+pub fn compute(settings: &Settings, service: &Service) -> Result<Containers, Failure> {
+    let aws = &service.aws;
+    Ok(match settings.containers().map_err(Failure::usage)? {
+        ContainerNames::Batch {
+            job_queue,
+            job_definition,
+        } => Containers::Batch(BatchCompute::new(aws, &job_queue, &job_definition)),
+        ContainerNames::Doorbell { url } => {
+            Containers::Doorbell(Doorbell::new(aws, &url, service.queue.clone()))
+        }
+    })
 }

@@ -1,14 +1,17 @@
-//! The port for places to work: AWS Batch ([`batch`]), or memory ([`memory`], for tests).
+//! The port for places to work: AWS Batch ([`batch`]), Batch behind a [`doorbell`], or memory ([`memory`], for
+//! tests).
 //!
 //! A container needs no parameters, since the queue says what to do; so all that is asked for is
 //! one more. "Job queue" is Batch's word for where containers wait for a machine.
 
 pub mod batch;
+pub mod doorbell;
 pub mod memory;
 
 use std::future::Future;
 
 use crate::aws::{AwsError, AwsErrorKind};
+use crate::queue::QueueError;
 
 /// Gives containers a machine.
 pub trait Compute: Send + Sync + 'static {
@@ -54,12 +57,17 @@ pub enum ComputeError {
     /// Batch did not do what it was asked.
     #[error(transparent)]
     Aws(#[from] AwsError),
+    /// A queue did not, by which containers are asked for or counted.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
 }
 
 impl ComputeError {
     /// Whether nothing will change until somebody changes a setting or a permission.
     pub fn is_about_settings(&self) -> bool {
-        let Self::Aws(error) = self;
-        error.kind == AwsErrorKind::Settings
+        match self {
+            Self::Aws(error) => error.kind == AwsErrorKind::Settings,
+            Self::Queue(error) => error.is_about_settings(),
+        }
     }
 }

@@ -70,7 +70,15 @@ impl SqsQueue {
         Ok(answer.attributes.unwrap_or_default())
     }
 
-    async fn send_with(&self, body: &str, reason: Option<&str>) -> Result<(), QueueError> {
+    /// Sends a message, and tells its id.
+    ///
+    /// # Errors
+    /// If SQS does not take it.
+    pub async fn post(&self, body: &str) -> Result<String, QueueError> {
+        self.send_with(body, None).await
+    }
+
+    async fn send_with(&self, body: &str, reason: Option<&str>) -> Result<String, QueueError> {
         let action = Action {
             doing: "sending a message",
             permission: "sqs:SendMessage",
@@ -85,7 +93,8 @@ impl SqsQueue {
         let reason = reason
             .transpose()
             .map_err(|error| AwsError::odd(format!("a reason cannot be sent along: {error}")))?;
-        self.aws
+        let answer = self
+            .aws
             .call(&self.target, action, Duration::ZERO, || {
                 let send = self.client.send_message().queue_url(&self.url);
                 let send = send.message_body(body);
@@ -96,7 +105,7 @@ impl SqsQueue {
                 .send()
             })
             .await?;
-        Ok(())
+        Ok(answer.message_id.unwrap_or_default())
     }
 }
 
@@ -107,7 +116,7 @@ fn seconds(time: Duration, most: Duration) -> i32 {
 
 impl Queue for SqsQueue {
     async fn send(&self, body: &str) -> Result<(), QueueError> {
-        self.send_with(body, None).await
+        self.post(body).await.map(drop)
     }
 
     async fn receive(

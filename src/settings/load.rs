@@ -22,7 +22,7 @@ const ENV_PREFIX: &str = "WPP_";
 ///
 /// Values are taken as they are: a secret that looks like a number must stay as it is, and not be
 /// quoted in an error. Later ones win; empty ones are not set.
-const RAW_ENV_NAMES: [(&str, &str, &str); 38] = [
+const RAW_ENV_NAMES: [(&str, &str, &str); 40] = [
     ("R2_ENDPOINT", "r2", "endpoint"),
     ("R2_ACCESS_KEY", "r2", "access_key"),
     ("R2_SECRET_KEY", "r2", "secret_key"),
@@ -42,6 +42,7 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 38] = [
     ("BATCH_SQS_QUEUE_URL", "queue", "url"),
     ("BATCH_JOB_QUEUE_ARN", "batch", "job_queue"),
     ("BATCH_JOB_DEFINITION_ARN", "batch", "job_definition"),
+    ("BATCH_DOORBELL_URL", "batch", "doorbell_url"),
     ("WPP_R2__ENDPOINT", "r2", "endpoint"),
     ("WPP_R2__ACCESS_KEY", "r2", "access_key"),
     ("WPP_R2__SECRET_KEY", "r2", "secret_key"),
@@ -61,6 +62,7 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 38] = [
     ("WPP_QUEUE__URL", "queue", "url"),
     ("WPP_BATCH__JOB_QUEUE", "batch", "job_queue"),
     ("WPP_BATCH__JOB_DEFINITION", "batch", "job_definition"),
+    ("WPP_BATCH__DOORBELL_URL", "batch", "doorbell_url"),
 ];
 
 /// The settings that are secret.

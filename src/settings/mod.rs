@@ -200,6 +200,8 @@ pub struct BatchSettings {
     pub job_queue: Option<Text>,
     /// The definition of the containers' jobs, by ARN or name.
     pub job_definition: Option<Text>,
+    /// The queue (SQS) that containers are asked for at, by URL; instead of the two above.
+    pub doorbell_url: Option<Text>,
     /// The most containers that `submit` asks for; 1 to 1000.
     pub max_containers: usize,
 }
@@ -333,6 +335,7 @@ impl Default for BatchSettings {
         Self {
             job_queue: None,
             job_definition: None,
+            doorbell_url: None,
             // 100 vCPUs, two for each.
             max_containers: 50,
         }
@@ -576,11 +579,14 @@ impl Settings {
         })
     }
 
-    /// The names of what starts containers, both of which must be set.
+    /// The names of what starts containers: the doorbell, or else both names of Batch.
     ///
     /// # Errors
     /// Every one that is missing.
-    pub fn containers(&self) -> Result<(String, String), SettingsError> {
+    pub fn containers(&self) -> Result<ContainerNames, SettingsError> {
+        if let Some(url) = &self.batch.doorbell_url {
+            return Ok(ContainerNames::Doorbell { url: url.0.clone() });
+        }
         let (job_queue, job_definition) = (&self.batch.job_queue, &self.batch.job_definition);
         let [job_queue, job_definition] = required([
             (job_queue.as_ref(), "BATCH_JOB_QUEUE_ARN", "batch.job_queue"),
@@ -590,7 +596,10 @@ impl Settings {
                 "batch.job_definition",
             ),
         ])?;
-        Ok((job_queue, job_definition))
+        Ok(ContainerNames::Batch {
+            job_queue,
+            job_definition,
+        })
     }
 
     /// Returns whether the store's address names the bucket in front of its host, where it would be part of every
@@ -700,6 +709,11 @@ impl Settings {
                 "an address such as `https://sqs.us-east-1.amazonaws.com/123456789012/jobs`",
             ),
             (
+                set(&self.batch.doorbell_url, is_web_with_path),
+                "batch.doorbell_url",
+                "an address such as `https://sqs.us-east-1.amazonaws.com/123456789012/doorbell`",
+            ),
+            (
                 set(&self.r2.endpoint, is_endpoint) && !self.endpoint_has_bucket(),
                 "r2.endpoint",
                 "an address such as `https://<account>.r2.cloudflarestorage.com`, without the bucket",
@@ -786,6 +800,23 @@ pub struct ServiceNames {
     pub public_base_url: Option<String>,
     /// The queue's URL.
     pub queue_url: String,
+}
+
+/// What starts containers, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerNames {
+    /// AWS Batch itself.
+    Batch {
+        /// The job queue, by ARN or name.
+        job_queue: String,
+        /// The definition of jobs, by ARN or name.
+        job_definition: String,
+    },
+    /// A queue from which a pipe asks Batch.
+    Doorbell {
+        /// Its URL.
+        url: String,
+    },
 }
 
 /// Returns whether this can be the id of a key, as it stands in a request's head.

@@ -91,9 +91,8 @@ async fn memory_conforms() {
     conforms(&MemoryQueue::new(3)).await;
 }
 
-#[tokio::test]
-async fn sqs_conforms() {
-    let cloud = Cloud::start(3);
+/// A queue at LocalStack.
+pub(crate) async fn at(url: &str) -> SqsQueue {
     let options = AwsOptions {
         region: Some("us-east-1".to_owned()),
         keys: Some(Keys {
@@ -107,5 +106,11 @@ async fn sqs_conforms() {
     };
     let http = HyperClient::new().unwrap();
     let aws = Aws::new(&options, &http).await.unwrap();
-    conforms(&SqsQueue::new(&aws, &cloud.queue_url, "the test")).await;
+    SqsQueue::new(&aws, url, "the test")
+}
+
+#[tokio::test]
+async fn sqs_conforms() {
+    let cloud = Cloud::start(3);
+    conforms(&at(&cloud.queue_url).await).await;
 }

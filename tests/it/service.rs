@@ -169,6 +169,7 @@ fn help_is_help() {
         "list",
         "retry",
         "deliver",
+        "forget",
         "preview-email",
         "completions",
     ] {
@@ -517,6 +518,87 @@ async fn a_missing_permission_in_aws_is_named() {
         texts.push_str(&said(&output));
     }
     assert_said!(texts);
+}
+
+/// A caller's key may not describe the containers of the account, and `status` is complete without.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_needs_no_look_at_containers() {
+    let service = Service::start(Kind::Minio).await;
+    assert_eq!(code(&service.submit(&["manifest.json"])), 0);
+    let container = service.container().output().unwrap();
+    assert_eq!(code(&container), 0, "{}", said(&container));
+    let guarded = tokio::task::spawn_blocking(Guarded::start).await.unwrap();
+    let text = |name: &str| guarded.keys[name].as_str().unwrap().to_owned();
+    let jobs = service.submit(&["list", "--json"]);
+    let jobs: Value = serde_json::from_slice(&jobs.stdout).unwrap();
+    let job = jobs[0]["job"].as_str().unwrap();
+    for args in [&["status", job][..], &["status", job, "--json"]] {
+        let output = service
+            .command(env!("CARGO_BIN_EXE_submit"), args)
+            .env("AWS_ENDPOINT_URL_BATCH", &guarded.url)
+            .env("BATCH_AWS_ACCESS_KEY", text("id"))
+            .env("BATCH_AWS_SECRET_KEY", text("secret"))
+            .output()
+            .unwrap();
+        assert_eq!((code(&output), said(&output).as_str()), (0, ""));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("b0b"));
+    }
+}
+
+/// With a doorbell, callers need nothing of Batch. The pipe behind it, which submits a job for each ring, is
+/// EventBridge's, and the test takes its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_rings_asks_batch_for_nothing() {
+    let service = Service::start(Kind::Minio).await;
+    let bell = tokio::task::spawn_blocking(|| Cloud::start(10))
+        .await
+        .unwrap();
+    let submit = |args: &[&str], most: &str| {
+        let mut command = service.command(env!("CARGO_BIN_EXE_submit"), args);
+        command
+            .env_remove("BATCH_JOB_QUEUE_ARN")
+            .env_remove("BATCH_JOB_DEFINITION_ARN")
+            .env("AWS_ENDPOINT_URL_BATCH", "http://127.0.0.1:1")
+            .env("WPP_BATCH__MAX_CONTAINERS", most)
+            .env("BATCH_DOORBELL_URL", &bell.queue_url);
+        let output = command.output().unwrap();
+        assert_eq!(code(&output), 0, "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let asked = |event: &str, most: &str| {
+        let args = ["manifest.json", "--event-id", event];
+        let submitted: Value = serde_json::from_str(&submit(&args, most)).unwrap();
+        submitted["batch_job_id"].as_str().map(str::to_owned)
+    };
+    assert!(asked("a", "2").unwrap().starts_with("doorbell:"));
+    assert!(asked("b", "2").unwrap().starts_with("doorbell:"));
+    // Two are asked for, and two is the most.
+    assert_eq!(asked("c", "2"), None);
+    assert_eq!(asked("a", "2"), None);
+
+    let rings = crate::queue::at(&bell.queue_url).await;
+    let depth = wedding_photo_processor::queue::Queue::depth(&rings).await;
+    assert_eq!(depth.unwrap().total(), 2);
+    let container = service.container().output().unwrap();
+    assert_eq!(code(&container), 0, "{}", said(&container));
+    let jobs: Value = serde_json::from_str(&submit(&["list", "--json"], "2")).unwrap();
+    let ended = |job: &Value| job["status"] == "done";
+    assert!(jobs.as_array().unwrap().iter().all(ended), "{jobs:#}");
+    let status = submit(&["status", jobs[0]["job"].as_str().unwrap()], "2");
+    assert!(status.contains("done"), "{status}");
+
+    let output = service
+        .command(env!("CARGO_BIN_EXE_submit"), &["manifest.json"])
+        .env(
+            "BATCH_DOORBELL_URL",
+            bell.queue_url.replace("-jobs", "-gone"),
+        )
+        .env("WPP_BATCH__MAX_CONTAINERS", "9")
+        .args(["--event-id", "d"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert_said!(said(&output));
 }
 
 #[test]

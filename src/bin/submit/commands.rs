@@ -8,9 +8,9 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use wedding_photo_processor::cli::services::Containers;
 use wedding_photo_processor::cli::{Failure, output, services};
 use wedding_photo_processor::clock;
-use wedding_photo_processor::compute::batch::BatchCompute;
 use wedding_photo_processor::exit_code::ExitCode;
 use wedding_photo_processor::job::{JobKey, State, Status};
 use wedding_photo_processor::manifest::{MAX_EXPIRES_IN, Manifest, is_event_id};
@@ -34,14 +34,14 @@ pub(crate) struct Context {
     pub(crate) cancel: CancellationToken,
 }
 
-type Service = Submitter<S3Bucket, SqsQueue, BatchCompute, S3Bucket>;
+type Service = Submitter<S3Bucket, SqsQueue, Containers, S3Bucket>;
 
 impl Context {
     async fn service(&self) -> Result<Service, Failure> {
         let http = services::http()?;
         let store = self.settings.s3_options();
         let service = services::service(&self.settings, &store, &http).await?;
-        let compute = services::compute(&self.settings, &service.aws)?;
+        let compute = services::compute(&self.settings, &service)?;
         Ok(Submitter {
             bucket_name: service.bucket.name().to_owned(),
             bucket: Arc::new(service.bucket),
