@@ -122,9 +122,9 @@ pub async fn service(
 #[derive(Debug, Clone)]
 pub enum Containers {
     /// AWS Batch is asked.
-    Batch(BatchCompute),
+    Batch(Box<BatchCompute>),
     /// A pipe asks it, for whoever rings.
-    Doorbell(Doorbell),
+    Doorbell(Box<Doorbell>),
 }
 
 impl Compute for Containers {
@@ -160,9 +160,13 @@ pub fn compute(settings: &Settings, service: &Service) -> Result<Containers, Fai
         ContainerNames::Batch {
             job_queue,
             job_definition,
-        } => Containers::Batch(BatchCompute::new(aws, &job_queue, &job_definition)),
+        } => {
+            let batch = BatchCompute::new(aws, &job_queue, &job_definition);
+            Containers::Batch(Box::new(batch))
+        }
         ContainerNames::Doorbell { url } => {
-            Containers::Doorbell(Doorbell::new(aws, &url, service.queue.clone()))
+            let doorbell = Doorbell::new(aws, &url, service.queue.clone());
+            Containers::Doorbell(Box::new(doorbell))
         }
     })
 }

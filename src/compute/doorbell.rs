@@ -1,5 +1,5 @@
 //! Containers that somebody else asks Batch for: whoever wants one sends a message to the *doorbell*, a queue of
-//! SQS from which a pipe of EventBridge submits one job, with the same parameters each time.
+//! SQS from which a pipe of `EventBridge` submits one job, with the same parameters each time.
 //!
 //! `batch:SubmitJob` allows any command and any environment for our image, with the container's own rights, and IAM
 //! has no condition for them. Who may only ring chooses neither.

@@ -641,9 +641,6 @@ impl Settings {
             ..
         } = self;
         let hours = Duration::from_secs(10)..=Duration::from_hours(12);
-        let set = |text: &Option<Text>, test: fn(&str) -> bool| {
-            text.as_ref().is_none_or(|text| test(&text.0))
-        };
         let checks = [
             (
                 (1..=1024).contains(&self.engine.max_connections),
@@ -651,17 +648,17 @@ impl Settings {
                 "1 to 1024",
             ),
             (
-                set(&self.r2.access_key, is_key_id),
+                set(self.r2.access_key.as_ref(), is_key_id),
                 "r2.access_key",
                 "the id of a key: letters and digits without blanks",
             ),
             (
-                set(&self.aws.access_key, is_key_id),
+                set(self.aws.access_key.as_ref(), is_key_id),
                 "aws.access_key",
                 "the id of a key: letters and digits without blanks",
             ),
             (
-                set(&self.aws.region, is_region),
+                set(self.aws.region.as_ref(), is_region),
                 "aws.region",
                 "a region such as `us-east-1`",
             ),
@@ -678,22 +675,6 @@ impl Settings {
                 "1 second to 12 hours",
             ),
             (
-                (1..=1000).contains(&self.batch.max_containers),
-                "batch.max_containers",
-                "1 to 1000",
-            ),
-            (attempts(self.job.attempts), "job.attempts", "1 to 100"),
-            (
-                (1..=1000).contains(&self.job.max_per_event),
-                "job.max_per_event",
-                "1 to 1000",
-            ),
-            (
-                (1..=3650).contains(&self.job.keep_personal_days),
-                "job.keep_personal_days",
-                "1 to 3650",
-            ),
-            (
                 hours.contains(&queue.visibility_timeout.0),
                 "queue.visibility_timeout",
                 "10 seconds to 12 hours",
@@ -704,17 +685,12 @@ impl Settings {
                 "at most 20 seconds",
             ),
             (
-                set(&queue.url, is_web_with_path),
+                set(queue.url.as_ref(), is_web_with_path),
                 "queue.url",
                 "an address such as `https://sqs.us-east-1.amazonaws.com/123456789012/jobs`",
             ),
             (
-                set(&self.batch.doorbell_url, is_web_with_path),
-                "batch.doorbell_url",
-                "an address such as `https://sqs.us-east-1.amazonaws.com/123456789012/doorbell`",
-            ),
-            (
-                set(&self.r2.endpoint, is_endpoint) && !self.endpoint_has_bucket(),
+                set(self.r2.endpoint.as_ref(), is_endpoint) && !self.endpoint_has_bucket(),
                 "r2.endpoint",
                 "an address such as `https://<account>.r2.cloudflarestorage.com`, without the bucket",
             ),
@@ -724,7 +700,7 @@ impl Settings {
                 "an address such as `https://storage.googleapis.com`",
             ),
             (
-                set(&deliver.public_base_url, is_web),
+                set(deliver.public_base_url.as_ref(), is_web),
                 "deliver.public_base_url",
                 "an address such as `https://photos.example.com`",
             ),
@@ -736,7 +712,10 @@ impl Settings {
                 "addresses such as `ops@example.com`, in a list or separated by commas",
             ),
         ];
-        let mut checks = source.checks().into_iter().chain(checks);
+        let mut checks = (source.checks().into_iter())
+            .chain(self.batch.checks())
+            .chain(self.job.checks())
+            .chain(checks);
         let wrong = checks.find(|(ok, ..)| !ok)?;
         Some((wrong.1, wrong.2))
     }
@@ -778,6 +757,46 @@ impl SourceSettings {
             ),
         ]
     }
+}
+
+impl BatchSettings {
+    fn checks(&self) -> [Check; 2] {
+        [
+            (
+                set(self.doorbell_url.as_ref(), is_web_with_path),
+                "batch.doorbell_url",
+                "an address such as `https://sqs.us-east-1.amazonaws.com/123456789012/doorbell`",
+            ),
+            (
+                (1..=1000).contains(&self.max_containers),
+                "batch.max_containers",
+                "1 to 1000",
+            ),
+        ]
+    }
+}
+
+impl JobSettings {
+    fn checks(&self) -> [Check; 3] {
+        [
+            (attempts(self.attempts), "job.attempts", "1 to 100"),
+            (
+                (1..=1000).contains(&self.max_per_event),
+                "job.max_per_event",
+                "1 to 1000",
+            ),
+            (
+                (1..=3650).contains(&self.keep_personal_days),
+                "job.keep_personal_days",
+                "1 to 3650",
+            ),
+        ]
+    }
+}
+
+/// Returns true for a text that is not there or passes.
+fn set(text: Option<&Text>, test: fn(&str) -> bool) -> bool {
+    text.is_none_or(|text| test(&text.0))
 }
 
 /// Returns true for a number of attempts that makes sense.

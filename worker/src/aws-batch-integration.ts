@@ -136,16 +136,18 @@ export class AWSBatchIntegration {
     throw this.#busy(job);
   }
 
-  /** Everything about a job, with links to its archives that are good for so long. */
-  async getJobStatus(jobId: string, linkSeconds = MAX_EXPIRES_IN): Promise<JobStatus> {
+  /** Everything about a job, with links to its archives that are good for so long: to all of them, or `only` to that
+   * of an index; for 0 seconds, to none. Links that are not made are empty. */
+  async getJobStatus(jobId: string, linkSeconds = MAX_EXPIRES_IN, only?: number): Promise<JobStatus> {
     const [state] = (await this.#read(this.#job(jobId))) ?? [];
     if (!state) throw this.#noJob(jobId);
-    const seconds = Math.max(1, Math.min(MAX_EXPIRES_IN, Math.floor(linkSeconds)));
+    const seconds = Math.min(MAX_EXPIRES_IN, Math.floor(linkSeconds));
+    const link = (archive: Archive, index: number) => (seconds > 0 && (only ?? index) == index ? this.#services._link(archive, seconds) : "");
     return {
       ...state,
       state_url: this.#url(jobId),
       log_stream: state.attempts.at(-1)?.owner?.log_stream ?? null,
-      links: await Promise.all(state.archives.map((archive) => this.#services._link(archive, seconds))),
+      links: await Promise.all(state.archives.map(link)),
       lost: /^(probing|transferring)$/.test(state.status) && !isHeld(state),
     };
   }

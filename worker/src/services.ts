@@ -27,6 +27,7 @@ const aws = { _key: "BATCH_AWS_ACCESS_KEY", _secret: "BATCH_AWS_SECRET_KEY" };
 const STORE: Target = { _service: "the store at R2_ENDPOINT", _what: "bucket (R2_BUCKET)", _key: "R2_ACCESS_KEY", _secret: "R2_SECRET_KEY" };
 const BOUND: Target = { ...STORE, _service: "the bucket of R2_BINDING" };
 const SQS: Target = { _service: "SQS", _what: "queue (BATCH_SQS_QUEUE_URL)", ...aws };
+const BELL: Target = { ...SQS, _what: "queue (BATCH_DOORBELL_URL)" };
 const BATCH: Target = {
   _service: "AWS Batch",
   _what: "job queue (BATCH_JOB_QUEUE_ARN) or job definition (BATCH_JOB_DEFINITION_ARN)",
@@ -141,9 +142,9 @@ export class Services {
     return answer;
   }
 
-  #sqs(action: string, body: object) {
+  #sqs(action: string, body: object, target = SQS) {
     const { _sqs, _queue } = this._settings;
-    return this.#aws(SQS, "sqs", action, _sqs + "/", { QueueUrl: _queue, ...body }, { "x-amz-target": "AmazonSQS." + action });
+    return this.#aws(target, "sqs", action, _sqs + "/", { QueueUrl: _queue, ...body }, { "x-amz-target": "AmazonSQS." + action });
   }
 
   #batch(action: string, body: object) {
@@ -163,9 +164,11 @@ export class Services {
     return this.#sqs("SendMessage", { MessageBody: body });
   }
 
-  /** Containers that will run, and those that run. */
+  /** Containers that will run, and those that run. With a doorbell, one for each message: each was sent by somebody
+   * who rang. */
   async _active(): Promise<[number, number]> {
-    const { _definition, _max } = this._settings;
+    const { _bell, _definition, _max } = this._settings;
+    if (_bell) return this._depth();
     // The name in `arn:…:job-definition/name:revision`, or in `name:revision`.
     const nameOf = (definition: string) => definition.replace(/.*\//, "").replace(/:.*/, "");
     const count = async (jobStatus: string) => {
@@ -183,8 +186,10 @@ export class Services {
     return [waiting.reduce((a, b) => a + b), running!];
   }
 
-  /** Asks for one more container; the id of its Batch job. */
+  /** Asks for one more container; the id of its Batch job, or of what was sent to the doorbell. */
   async _container(event: string): Promise<string> {
+    const { _bell } = this._settings;
+    if (_bell) return "doorbell:" + (await this.#sqs("SendMessage", { QueueUrl: _bell, MessageBody: "a container, please" }, BELL)).MessageId;
     const jobName = ("photos-" + event.replace(/\W/g, "-")).slice(0, 128);
     return (await this.#batch("SubmitJob", { jobName, jobDefinition: this._settings._definition })).jobId;
   }

@@ -28,6 +28,8 @@ export interface Settings extends Place {
   _queue: string;
   _jobQueue: string;
   _definition: string;
+  /** Empty where Batch itself is asked. */
+  _bell: string;
   _max: number;
   /** `undefined` where archives are beside the jobs. */
   _archives: Place | undefined;
@@ -63,6 +65,7 @@ export function read(env: Env): Settings {
   const endpoint = (name: keyof Env, otherwise: string, used = text(name) ? name : "AWS_ENDPOINT_URL") =>
     address(used, text(used)) || otherwise;
   const queue = address("BATCH_SQS_QUEUE_URL");
+  const bell = address("BATCH_DOORBELL_URL", text("BATCH_DOORBELL_URL"));
   const binding = env.R2_BINDING;
   const base = address("PUBLIC_BASE_URL", text("PUBLIC_BASE_URL"));
   const max = Number(env.WPP_BATCH__MAX_CONTAINERS || 50);
@@ -81,8 +84,9 @@ export function read(env: Env): Settings {
     _sqs: endpoint("AWS_ENDPOINT_URL_SQS", queue.replace(/^(\w+:\/\/[^/]*).*/, "$1")),
     _batch: endpoint("AWS_ENDPOINT_URL_BATCH", `https://batch.${region}.amazonaws.com`),
     _queue: queue,
-    _jobQueue: need("BATCH_JOB_QUEUE_ARN"),
-    _definition: need("BATCH_JOB_DEFINITION_ARN"),
+    _bell: bell,
+    _jobQueue: bell || need("BATCH_JOB_QUEUE_ARN"),
+    _definition: bell || need("BATCH_JOB_DEFINITION_ARN"),
     _max: max,
     _binding: binding,
     _place: `${at}/${bucket}`,

@@ -8,6 +8,8 @@ export interface Env {
   BATCH_AWS_SECRET_KEY?: string;
   BATCH_JOB_QUEUE_ARN?: string;
   BATCH_JOB_DEFINITION_ARN?: string;
+  /** The queue at which containers are asked for; instead of the two above. */
+  BATCH_DOORBELL_URL?: string;
   BATCH_SQS_QUEUE_URL?: string;
   R2_ENDPOINT?: string;
   R2_ACCESS_KEY?: string;
@@ -106,7 +108,7 @@ export interface Submitted {
   already_done: boolean;
   /** It was handed in before, and is not done yet. */
   joined: boolean;
-  /** The container that was asked for; `null` where there are enough. */
+  /** The container that was asked for: its Batch job, or `doorbell:` and a message; `null` where there are enough. */
   batch_job_id: string | null;
   state_url: string;
   archives: Archive[];
@@ -166,7 +168,7 @@ export interface JobStatus extends State {
   /** The stream in CloudWatch Logs of the container that worked on it last, if the state knows it; `submit status`
    * asks Batch, too. */
   log_stream: string | null;
-  /** Links to the archives, in order. Whoever has one can follow it. */
+  /** Links to the archives, in order; empty where none was asked for. Whoever has one can follow it. */
   links: string[];
   /** The container that had it is gone, and none has taken over yet. */
   lost: boolean;

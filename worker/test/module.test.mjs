@@ -179,6 +179,10 @@ for (const way of ["S3 API", "R2 binding"]) {
 
       const status = await call("getJobStatus", [job, 60]);
       assert.deepEqual([status.job, status.status, status.links.length, status.lost], [job, "done", 1, false]);
+      // Nothing is signed that is not wanted.
+      assert.deepEqual((await call("getJobStatus", [job, 0])).links, [""]);
+      assert.deepEqual((await call("getJobStatus", [job, 60, 1])).links, [""]);
+      assert.notEqual((await call("getJobStatus", [job, 60, 0])).links[0], "");
       if (way === "S3 API") assert.equal(await (await fetch(status.links[0])).text(), "zip");
       else assert.equal(status.links[0], `https://photos.example/archives/${secret}/a%20%26%20b%20(1)%2B%C3%BC.zip`);
 
@@ -361,6 +365,22 @@ describe("wrong settings are named", () => {
     const error = await submit({ BATCH_SQS_QUEUE_URL: settings.BATCH_SQS_QUEUE_URL.replace(/[^/]*$/, "there-is-none") });
     assert.equal(error.code, "settings", error.message);
     assert.match(error.message, /there is no such queue \(BATCH_SQS_QUEUE_URL\)/);
+  });
+
+  test("with a doorbell, Batch is asked for nothing", async () => {
+    // Another queue; EventBridge's pipe behind it is not here.
+    const bell = (await provision("bell")).BATCH_SQS_QUEUE_URL;
+    const own = await provision("rings");
+    const ring = { BATCH_DOORBELL_URL: bell, BATCH_SQS_QUEUE_URL: own.BATCH_SQS_QUEUE_URL, BATCH_JOB_QUEUE_ARN: "", BATCH_JOB_DEFINITION_ARN: "", AWS_ENDPOINT_URL_BATCH: "http://127.0.0.1:1", WPP_BATCH__MAX_CONTAINERS: "2" };
+    const asked = async () => (await call("submitPhotoProcessingJob", [unique("ring"), PHOTOS], ring)).batch_job_id;
+    assert.match(await asked(), /^doorbell:[\da-f-]{36}$/);
+    assert.match(await asked(), /^doorbell:/);
+    // Two are asked for, and two is the most.
+    assert.equal(await asked(), null);
+    assert.equal((await messages({ BATCH_SQS_QUEUE_URL: bell })).length, 2);
+    const gone = await submit({ ...ring, WPP_BATCH__MAX_CONTAINERS: "9", BATCH_DOORBELL_URL: bell.replace(/[^/]*$/, "there-is-none") });
+    assert.match(gone.message, /there is no such queue \(BATCH_DOORBELL_URL\)/);
+    assert.match((await submit({ ...ring, BATCH_DOORBELL_URL: "bell" })).message, /BATCH_DOORBELL_URL is not an https/);
   });
 
   test("also by what only makes links", async () => {

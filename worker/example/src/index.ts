@@ -167,14 +167,15 @@ async function opensJob(env: Env, job: string, token: string | null): Promise<bo
 async function showJob(request: Request, env: Env, id: string, asPage: boolean): Promise<Response> {
   const token = tokenOf(request);
   if (!(await opensJob(env, id, token))) return nothing(request);
-  const job = await new AWSBatchIntegration(env).getJobStatus(id, LINK_SECONDS);
+  // Links of the page lead here, and only the one that is followed is signed.
+  const job = await new AWSBatchIntegration(env).getJobStatus(id, 0);
   return asPage ? respond(jobPage(job, token!, Date.now())) : Response.json(publicly(job, token!), { headers: PRIVATE });
 }
 
 /** Leads to an archive at the store, by a link that is made now. */
 async function leadToArchive(request: Request, env: Env, id: string, number: number): Promise<Response> {
   if (!(await opensJob(env, id, tokenOf(request)))) return nothing(request);
-  const job = await new AWSBatchIntegration(env).getJobStatus(id, LINK_SECONDS);
+  const job = await new AWSBatchIntegration(env).getJobStatus(id, LINK_SECONDS, number - 1);
   const link = job.links[number - 1];
   if (!link) return nothing(request);
   // The store would say it in XML.
