@@ -116,12 +116,13 @@ def job_queue(batch, name, environment):
 
 
 # Exit codes 75 and 143 are worth another attempt (`src/exit_code.rs`), and so is what the kernel kills
-# (137, for want of memory): its message comes back and needs a container. Without the last rule
-# anything that matches none would be retried.
+# (137, for want of memory) or what aborts for the first time (134): its message comes back and needs a container.
+# Without the last rule anything that matches none would be retried.
 RETRY = {"attempts": 3, "evaluateOnExit": [
     {"onStatusReason": "Host EC2*", "action": "retry"},
     {"onExitCode": "75", "action": "retry"},
     {"onExitCode": "143", "action": "retry"},
+    {"onExitCode": "134", "action": "retry"},
     {"onExitCode": "137", "action": "retry"},
     {"onReason": "*", "action": "exit"},
 ]}

@@ -22,6 +22,9 @@ pub enum ExitCode {
     BadData = 65,
     /// Photos are missing (`EX_NOINPUT`).
     Missing = 66,
+    /// Aborted again, where the attempt before may have been, too (`EX_SOFTWARE`): a fault of the program, or no
+    /// memory.
+    Aborted = 70,
     /// Failed, worth another try (`EX_TEMPFAIL`).
     TryAgain = 75,
     /// Stopped by Ctrl-C (128 + SIGINT); can be run again.
@@ -32,7 +35,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, its meaning in a few words, and whether another attempt makes sense.
-    pub const TABLE: [(Self, &'static str, bool); 7] = [
+    pub const TABLE: [(Self, &'static str, bool); 8] = [
         (Self::Done, "done", false),
         (Self::Usage, "usage or settings", false),
         (
@@ -41,6 +44,7 @@ impl ExitCode {
             false,
         ),
         (Self::Missing, "photos are missing", false),
+        (Self::Aborted, "aborted again", false),
         (Self::TryAgain, "failed, worth another try", true),
         (Self::Interrupted, "interrupted (Ctrl-C)", true),
         (Self::Terminated, "terminated (SIGTERM)", true),

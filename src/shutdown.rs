@@ -1,4 +1,7 @@
-//! Being asked to stop: Ctrl-C, and the SIGTERM that containers get.
+//! Being stopped: Ctrl-C, the SIGTERM that containers get, and aborts.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +23,20 @@ pub fn listen(token: CancellationToken) -> std::io::Result<tokio::task::JoinHand
         token.cancel();
         code
     }))
+}
+
+/// Makes an abort end the program with [`ExitCode::Aborted`] instead of a signal.
+///
+/// For every attempt of a container but the first: rules of AWS Batch for an exit code cannot count, and what aborts
+/// once for want of memory may pass, but not what does so again and again.
+///
+/// # Errors
+/// If the system refuses.
+pub fn abort_by_exit_code() -> std::io::Result<()> {
+    let always = Arc::new(AtomicBool::new(true));
+    let code = i32::from(ExitCode::Aborted as u8);
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGABRT, code, always)
+        .map(drop)
 }
 
 async fn first(interrupt: &mut Signal, terminate: &mut Signal) -> ExitCode {

@@ -35,11 +35,13 @@ locals {
     ALERT_TO                      = join(",", var.alert_to)
   }
 
-  caller = {
-    BATCH_JOB_QUEUE_ARN       = module.compute.job_queue_arn
-    BATCH_JOB_DEFINITION_ARN  = module.compute.job_definition_arn
-    WPP_BATCH__MAX_CONTAINERS = tostring(module.compute.max_containers)
-  }
+  caller = merge(
+    { WPP_BATCH__MAX_CONTAINERS = tostring(module.compute.max_containers) },
+    var.doorbell ? { BATCH_DOORBELL_URL = one(module.doorbell[*].url) } : {
+      BATCH_JOB_QUEUE_ARN               = module.compute.job_queue_arn
+      BATCH_JOB_DEFINITION_ARN          = module.compute.job_definition_arn
+    },
+  )
 }
 
 data "aws_region" "current" {}
@@ -53,6 +55,8 @@ module "caller" {
   dead_letters_arn   = module.queue.dead_letters.arn
   job_queue_arn      = module.compute.job_queue_arn
   job_definition_arn = module.compute.job_definition_arn
+  with_doorbell      = var.doorbell
+  doorbell_arn       = one(module.doorbell[*].arn)
   environment        = { for name, value in merge(local.common, local.caller) : name => value if value != "" }
 }
 
@@ -63,6 +67,17 @@ module "queue" {
   tags               = local.tags
   visibility_timeout = var.visibility_timeout
   max_receive_count  = var.max_receive_count
+  job_queue_arn      = module.compute.job_queue_arn
+  job_definition     = module.compute.job_definition
+  job_definition_arn = module.compute.job_definition_arn
+}
+
+module "doorbell" {
+  source = "./modules/doorbell"
+  count  = var.doorbell ? 1 : 0
+
+  name               = var.name
+  tags               = local.tags
   job_queue_arn      = module.compute.job_queue_arn
   job_definition     = module.compute.job_definition
   job_definition_arn = module.compute.job_definition_arn

@@ -174,6 +174,14 @@ variable "tags" {
   default     = {}
 }
 
+# --- Callers.
+
+variable "doorbell" {
+  description = "Whether callers ring at a queue instead of asking Batch for containers: a stolen key of theirs then starts no container of its own making (docs/deploy.md)."
+  type        = bool
+  default     = false
+}
+
 # --- Where photos come from.
 
 variable "firebase_bucket" {

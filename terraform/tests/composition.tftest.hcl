@@ -26,6 +26,7 @@ run "defaults" {
       R2_BUCKET                     = "wedding-photos"
       R2_ENDPOINT                   = "https://account.r2.cloudflarestorage.com"
       R2_SECRET_ARN                 = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:mocked"
+      WPP_DELIVER__WEBHOOK_HOSTS    = "*"
       WPP_ENGINE__SPOOL_DIR         = "/spool"
       WPP_ENGINE__SPOOL_LIMIT       = "10GiB"
       WPP_QUEUE__VISIBILITY_TIMEOUT = "60s"
@@ -53,8 +54,9 @@ run "defaults" {
   # Exit codes that are worth another attempt, and no others, are tried again; the last rule ends it.
   assert {
     condition = toset([for rule in module.compute.retry_rules : tonumber(rule.on_exit_code) if rule.action == "retry" && rule.on_exit_code != null && rule.on_exit_code != ""]) == setunion(
-      # Not 130: nobody presses Ctrl-C there. And 137, which is the kernel's.
-      [for row in jsondecode(file("../tests/data/contract.json")).exit_codes : row.code if row.retry && row.code != 130], [137]
+      # Not 130: nobody presses Ctrl-C there. And an abort (134), which from the second attempt on is 70, and 137, which
+      # is the kernel's.
+      [for row in jsondecode(file("../tests/data/contract.json")).exit_codes : row.code if row.retry && row.code != 130], [134, 137]
     )
     error_message = "The rules of the job definition are not those of src/exit_code.rs."
   }
@@ -182,6 +184,31 @@ run "everything" {
   assert {
     condition     = strcontains(output.caller_environment, "PUBLIC_BASE_URL=https://photos.example.com\n") && strcontains(output.caller_environment, "R2_ARCHIVE_BUCKET=wedding-archives\n")
     error_message = "The caller does not know where everyone sees the bucket."
+  }
+}
+
+run "doorbell" {
+  variables {
+    doorbell = true
+  }
+
+  assert {
+    condition     = strcontains(output.caller_environment, "BATCH_DOORBELL_URL=https://sqs.eu-central-1.amazonaws.com/123456789012/mocked\n") && !strcontains(output.caller_environment, "BATCH_JOB_")
+    error_message = "Callers are not told to ring, or are told of Batch."
+  }
+
+  # Overrides, parameters or dependencies taken from a message would be the caller's choice.
+  assert {
+    condition = alltrue([
+      module.doorbell[0].asks_for.target == output.batch.job_queue_arn,
+      module.doorbell[0].asks_for.batch_size == 1,
+      coalesce(module.doorbell[0].asks_for.target_parameters.input_template, "none") == "none",
+      module.doorbell[0].asks_for.target_parameters.batch_job_parameters[0].job_definition == output.batch.job_definition,
+      module.doorbell[0].asks_for.target_parameters.batch_job_parameters[0].job_name == "photos-rung",
+      length(module.doorbell[0].asks_for.target_parameters.batch_job_parameters[0].container_overrides) == 0,
+      length(coalesce(module.doorbell[0].asks_for.target_parameters.batch_job_parameters[0].parameters, {})) == 0,
+    ])
+    error_message = "The pipe asks Batch for something else than one container as it is defined."
   }
 }
 

@@ -546,7 +546,7 @@ async fn a_status_needs_no_look_at_containers() {
 }
 
 /// With a doorbell, callers need nothing of Batch. The pipe behind it, which submits a job for each ring, is
-/// EventBridge's, and the test takes its place.
+/// `EventBridge`'s, and the test takes its place.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_rings_asks_batch_for_nothing() {
     let service = Service::start(Kind::Minio).await;
@@ -599,6 +599,42 @@ async fn who_rings_asks_batch_for_nothing() {
         .unwrap();
     assert_eq!(code(&output), 2);
     assert_said!(said(&output));
+}
+
+/// Batch's rules cannot count, so that what always aborts would be tried as often as anything else.
+#[test]
+fn an_abort_is_tried_again_once() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let queue = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/1/jobs", queue.local_addr().unwrap());
+    for (attempt, ended) in [("1", (Some(6), None)), ("2", (None, Some(70)))] {
+        let mut container = Command::new(env!("CARGO_BIN_EXE_processor"))
+            .env_clear()
+            .current_dir("/")
+            .envs([
+                ("AWS_BATCH_JOB_ID", "b0b"),
+                ("AWS_BATCH_JOB_ATTEMPT", attempt),
+                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1"),
+                ("BATCH_AWS_REGION", "us-east-1"),
+                ("BATCH_AWS_ACCESS_KEY", "a"),
+                ("BATCH_AWS_SECRET_KEY", "b"),
+                ("BATCH_SQS_QUEUE_URL", &url),
+                ("R2_ENDPOINT", "http://127.0.0.1:1"),
+                ("R2_ACCESS_KEY", "a"),
+                ("R2_SECRET_KEY", "b"),
+                ("R2_BUCKET", "photos"),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // It waits for an answer from now on.
+        let _asked = queue.accept().unwrap();
+        let pid = rustix::process::Pid::from_child(&container);
+        rustix::process::kill_process(pid, Signal::ABORT).unwrap();
+        let status = container.wait().unwrap();
+        assert_eq!((status.signal(), status.code()), ended);
+    }
 }
 
 #[test]

@@ -19,12 +19,20 @@ const BATCH_JOB_ATTEMPT: &str = "AWS_BATCH_JOB_ATTEMPT";
 /// ECS, on which Batch runs, tells where to ask for more ("Task metadata endpoint version 4").
 const ECS_METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
 
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Returns which attempt of its Batch job this container is, counted from 1.
+pub(crate) fn batch_attempt() -> Option<u32> {
+    variable(BATCH_JOB_ATTEMPT)?.parse().ok()
+}
+
 pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
     let settings = &context.loaded.settings;
     let http = services::http()?;
     let service = services::service(settings, &context.store, &http).await?;
     let source = services::source(settings, &context.store)?;
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let log_stream = match variable(ECS_METADATA) {
         Some(url) => host::log_stream(&http, &url).await,
         None => None,
@@ -32,7 +40,7 @@ pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
     let owner = Owner {
         id: clock::new_secret(),
         batch_job_id: variable(BATCH_JOB_ID),
-        batch_attempt: variable(BATCH_JOB_ATTEMPT).and_then(|number| number.parse().ok()),
+        batch_attempt: batch_attempt(),
         log_stream,
     };
     tracing::info!(

@@ -23,6 +23,10 @@ use crate::commands::Context;
 
 fn main() -> ExitCode {
     telemetry::tell_of_panics();
+    if drain::batch_attempt().is_some_and(|attempt| attempt > 1) {
+        // Without it, an abort is tried again like the first one.
+        let _ = shutdown::abort_by_exit_code();
+    }
     let args = Args::parse();
     // Until the settings are read, nobody knows how machines want their lines.
     let mut format = LogFormat::Text;

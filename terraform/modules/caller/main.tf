@@ -2,13 +2,15 @@
 # its keys are made by whoever gives them to the Worker (`aws iam create-access-key`), so that they are in
 # no state. Other callers attach the policy to a role of theirs.
 
-data "aws_iam_policy_document" "submit" {
+data "aws_iam_policy_document" "send" {
   statement {
     sid       = "HandIn"
     actions   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
     resources = [var.queue_arn]
   }
+}
 
+data "aws_iam_policy_document" "ask" {
   statement {
     sid       = "AskForContainers"
     actions   = ["batch:SubmitJob"]
@@ -24,9 +26,30 @@ data "aws_iam_policy_document" "submit" {
   }
 }
 
+data "aws_iam_policy_document" "ring" {
+  count = var.with_doorbell ? 1 : 0
+
+  statement {
+    sid       = "Ring"
+    actions   = ["sqs:SendMessage"]
+    resources = [var.doorbell_arn]
+  }
+}
+
+# Who may ring need not ask Batch, and then must not: a container's command and environment could be chosen.
+data "aws_iam_policy_document" "submit" {
+  source_policy_documents = [
+    data.aws_iam_policy_document.send.json,
+    var.with_doorbell ? data.aws_iam_policy_document.ring[0].json : data.aws_iam_policy_document.ask.json,
+  ]
+}
+
 # For operators: `submit retry --dead-letters`, `submit forget`. Callers need not see what others have handed in.
 data "aws_iam_policy_document" "operate" {
-  source_policy_documents = [data.aws_iam_policy_document.submit.json]
+  source_policy_documents = concat(
+    [data.aws_iam_policy_document.send.json, data.aws_iam_policy_document.ask.json],
+    data.aws_iam_policy_document.ring[*].json,
+  )
 
   # For `submit status`: where a container's log is.
   statement {

@@ -29,6 +29,18 @@ variable "job_definition_arn" {
   type        = string
 }
 
+variable "with_doorbell" {
+  description = "Whether callers ring at `doorbell_arn` instead of asking Batch."
+  type        = bool
+  default     = false
+}
+
+variable "doorbell_arn" {
+  description = "The doorbell (SQS), where there is one."
+  type        = string
+  default     = null
+}
+
 variable "environment" {
   description = "What a caller is told, without secrets."
   type        = map(string)

@@ -214,7 +214,7 @@ resource "aws_batch_job_definition" "this" {
       action           = "retry"
     }
     dynamic "evaluate_on_exit" {
-      for_each = [75, 137, 143]
+      for_each = [75, 134, 137, 143]
 
       content {
         on_exit_code = tostring(evaluate_on_exit.value)

@@ -1,5 +1,5 @@
 terraform {
-  # Write-only arguments and ephemeral inputs: secrets are in no plan and no state.
+  # Write-only arguments and ephemeral inputs: secrets that are given are in no plan and no state.
   required_version = ">= 1.11"
 
   required_providers {
