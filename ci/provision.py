@@ -121,9 +121,8 @@ def job_queue(batch, name, environment):
 RETRY = {"attempts": 3, "evaluateOnExit": [
     {"onStatusReason": "Host EC2*", "action": "retry"},
     {"onExitCode": "75", "action": "retry"},
+    {"onExitCode": "13*", "action": "retry"},
     {"onExitCode": "143", "action": "retry"},
-    {"onExitCode": "134", "action": "retry"},
-    {"onExitCode": "137", "action": "retry"},
     {"onReason": "*", "action": "exit"},
 ]}
 
