@@ -9,20 +9,24 @@
 //!
 //! [`Courier`] is the port: [`wire`] is SMTP and HTTPS, [`memory`] is for tests.
 
+pub mod mailbox;
 pub mod memory;
 mod notices;
 mod record;
 pub mod webhook;
 pub mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::mailbox::{Addressee, Unsubscribe};
 use self::notices::{Due, Notices, due};
 use self::record::{Outcome, Record};
 use crate::archives::Archives;
@@ -41,6 +45,9 @@ pub(crate) const MAX_WEBHOOKS: usize = 50;
 const CLAIM: Duration = Duration::from_mins(1);
 /// Attempts at one notice before it is given up.
 pub const ATTEMPTS: u32 = 6;
+/// Letters that one address gets in a day, unless the settings say otherwise: a guest of several events, or a
+/// photographer who looks at each, gets them all. A guess, revisit.
+pub const MAX_PER_ADDRESS: u32 = 20;
 /// Problems that are told in the state.
 const PROBLEMS_KEPT: usize = 10;
 
@@ -62,6 +69,10 @@ pub struct Mail {
     pub to: String,
     /// What it says.
     pub letter: Letter,
+    /// Whose wishes and limit count; `None` for operators, who are always told.
+    pub addressee: Option<Addressee>,
+    /// The link by which the recipient gets no more. Whoever has it can follow it.
+    pub unsubscribe: Option<String>,
 }
 
 impl std::fmt::Debug for Mail {
@@ -127,10 +138,24 @@ pub trait Courier: Send + Sync + 'static {
 }
 
 /// What is said, and to whom besides the subscribers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DeliverOptions {
     /// Operators who are told of jobs that failed.
     pub alert_to: Vec<String>,
+    /// Letters that one address gets in a day (UTC) at most, whichever jobs they are about.
+    pub max_per_address: u32,
+    /// Where recipients say that they want no more.
+    pub unsubscribe: Option<Arc<Unsubscribe>>,
+}
+
+impl Default for DeliverOptions {
+    fn default() -> Self {
+        Self {
+            alert_to: Vec::new(),
+            max_per_address: MAX_PER_ADDRESS,
+            unsubscribe: None,
+        }
+    }
 }
 
 /// What it takes to tell of jobs.
@@ -316,7 +341,10 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
         }
         let claimed = known.claim(self.owner, now, CLAIM);
         let version = self.put(key, &claimed, condition).await?;
-        let told = self.courier.deliver(&due.notice).await;
+        let told = match self.objection(&due.notice, known.attempts, now).await? {
+            Some(objection) => Err(objection),
+            None => self.courier.deliver(&due.notice).await,
+        };
         if let Err(problem) = &told {
             tracing::warn!(notice.id = due.id, "{} was not told: {problem}", due.whom);
         } else {
@@ -328,6 +356,36 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
             tracing::warn!("`{key}` could not be written: {}", crate::chain(&error));
         }
         Ok(record)
+    }
+
+    /// Why an addressee gets no letter.
+    async fn objection(
+        &self,
+        notice: &Notice,
+        attempts: u32,
+        now: Timestamp,
+    ) -> Result<Option<Undelivered>, BucketError> {
+        let Notice::Mail(Mail {
+            addressee: Some(addressee),
+            ..
+        }) = notice
+        else {
+            return Ok(None);
+        };
+        if mailbox::wants_no_more(self.bucket, addressee).await? {
+            return Ok(Some(Undelivered::for_good(
+                "wants no more e-mails, and has said so by the link in one",
+            )));
+        }
+        let limit = self.options.max_per_address;
+        // What is tried again was counted.
+        if attempts == 0 && !mailbox::count(self.bucket, addressee, limit, now).await? {
+            return Ok(Some(Undelivered::for_good(format!(
+                "has had {limit} e-mails today, the most that `deliver.max_per_address` allows; tell it \
+                 tomorrow by `submit deliver`"
+            ))));
+        }
+        Ok(None)
     }
 
     async fn put(

@@ -5,13 +5,13 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+use super::mailbox::{Addressee, Unsubscribe, normal};
 use super::{Call, DeliverError, Deliverer, MAX_WEBHOOKS, Mail, Notice, webhook};
 use crate::bucket::Bucket;
 use crate::job::{State, Status, Subscriber};
 use crate::letter::{
     Alert, ArchiveLink, Letter, Locale, Ready, Sorry, Trouble, alert, ready, sorry,
 };
-use crate::mail_address;
 use crate::manifest::{MAX_EXPIRES_IN, MAX_RECIPIENTS};
 use crate::sink::ArchiveStore;
 
@@ -46,6 +46,7 @@ pub(super) async fn due<B: Bucket, A: ArchiveStore>(
 ) -> Result<Notices, DeliverError> {
     let mut found = Found {
         state,
+        unsubscribe: deliverer.options.unsubscribe.as_deref(),
         due: Vec::new(),
         addresses: BTreeMap::new(),
         addresses_over: 0,
@@ -75,6 +76,7 @@ pub(super) async fn due<B: Bucket, A: ArchiveStore>(
 
 struct Found<'a> {
     state: &'a State,
+    unsubscribe: Option<&'a Unsubscribe>,
     due: Vec<Due>,
     /// Where the letters to each address are in `due`: nobody gets them from two subscribers.
     addresses: BTreeMap<String, Vec<usize>>,
@@ -116,18 +118,23 @@ impl Found<'_> {
                 url,
             })
             .collect();
-        let letters = ready(
-            &Ready {
-                event: self.title(subscriber),
-                photos: (archives.iter()).fold(0_usize, |sum, one| sum.saturating_add(one.photos)),
-                archives: &archives,
-                missing: &state.missing,
-                missing_count: state.missing_count,
-                expires_at: expires,
-            },
-            Locale::from_tag(subscriber.locale.as_deref()),
-        );
-        self.mails(name, subscriber, &letters);
+        let facts = Ready {
+            event: subscriber.title.as_deref().unwrap_or(state.job.event_id()),
+            photos: (archives.iter()).fold(0_usize, |sum, one| sum.saturating_add(one.photos)),
+            archives: &archives,
+            missing: &state.missing,
+            missing_count: state.missing_count,
+            expires_at: expires,
+            unsubscribe: None,
+        };
+        let locale = Locale::from_tag(subscriber.locale.as_deref());
+        self.mails(name, subscriber, |unsubscribe| {
+            let facts = Ready {
+                unsubscribe,
+                ..facts.clone()
+            };
+            ready(&facts, locale)
+        });
         self.call(name, subscriber, urls, expires);
     }
 
@@ -136,15 +143,17 @@ impl Found<'_> {
         let code = state.error.as_ref().map_or(75, |error| error.exit_code);
         for (name, subscriber) in subscribers {
             if subscriber.tell_about_failure {
-                let letter = sorry(
-                    &Sorry {
-                        event: self.title(subscriber),
+                let event = subscriber.title.as_deref().unwrap_or(state.job.event_id());
+                let locale = Locale::from_tag(subscriber.locale.as_deref());
+                self.mails(name, subscriber, |unsubscribe| {
+                    let facts = Sorry {
+                        event,
                         trouble: Trouble::from_exit_code(code),
                         operator_told: !operators.is_empty(),
-                    },
-                    Locale::from_tag(subscriber.locale.as_deref()),
-                );
-                self.mails(name, subscriber, &[letter]);
+                        unsubscribe,
+                    };
+                    vec![sorry(&facts, locale)]
+                });
             }
             self.call(name, subscriber, &[], Timestamp::MAX);
         }
@@ -160,23 +169,36 @@ impl Found<'_> {
         });
         for (index, to) in operators.iter().enumerate() {
             let id = self.id("alert", to);
-            let whom = format!("operator {}", index + 1);
-            self.mail(id, Vec::new(), whom, to, letter.clone());
+            self.due.push(Due {
+                whom: format!("operator {}", index + 1),
+                ids_before: Vec::new(),
+                notice: Notice::Mail(Mail {
+                    id: id.clone(),
+                    to: to.clone(),
+                    letter: letter.clone(),
+                    addressee: None,
+                    unsubscribe: None,
+                }),
+                id,
+            });
         }
-    }
-
-    fn title<'s>(&'s self, subscriber: &'s Subscriber) -> &'s str {
-        let title = subscriber.title.as_deref();
-        title.unwrap_or(self.state.job.event_id())
     }
 
     /// Letters to a subscriber's recipients. An address that another subscriber, or the same, has named before gets
     /// none again.
-    fn mails(&mut self, name: &str, subscriber: &Subscriber, letters: &[Letter]) {
+    fn mails(
+        &mut self,
+        name: &str,
+        subscriber: &Subscriber,
+        letters: impl Fn(Option<&str>) -> Vec<Letter>,
+    ) {
         let recipients = subscriber.email.len();
         self.addresses_over += recipients.saturating_sub(MAX_RECIPIENTS);
         for (index, to) in subscriber.email.iter().take(MAX_RECIPIENTS).enumerate() {
-            let address = address_key(to);
+            let address = normal(to);
+            let addressee = Addressee::of(to);
+            let unsubscribe = self.unsubscribe.and_then(|page| page.link(&addressee));
+            let letters = letters(unsubscribe.as_deref());
             let before = |number| self.id(name, &format!("mail-{index}-{number}"));
             let ids_before: Vec<String> = (0..letters.len()).map(before).collect();
             if let Some(earlier) = self.addresses.get(&address) {
@@ -190,35 +212,24 @@ impl Found<'_> {
                 continue;
             }
             let begin = self.due.len();
-            for (number, (letter, id_before)) in letters.iter().zip(ids_before).enumerate() {
+            for (number, (letter, id_before)) in letters.into_iter().zip(ids_before).enumerate() {
                 let id = self.id(&address, &format!("mail-{number}"));
-                let whom = format!("recipient {} of {recipients}", index + 1);
-                self.mail(id, vec![id_before], whom, to, letter.clone());
+                self.due.push(Due {
+                    id: id.clone(),
+                    ids_before: vec![id_before],
+                    whom: format!("recipient {} of {recipients}", index + 1),
+                    notice: Notice::Mail(Mail {
+                        id,
+                        to: to.to_owned(),
+                        letter,
+                        addressee: Some(addressee.clone()),
+                        unsubscribe: unsubscribe.clone(),
+                    }),
+                });
             }
             self.addresses
                 .insert(address, (begin..self.due.len()).collect());
         }
-    }
-
-    fn mail(
-        &mut self,
-        id: String,
-        ids_before: Vec<String>,
-        whom: String,
-        to: &str,
-        letter: Letter,
-    ) {
-        let notice = Notice::Mail(Mail {
-            id: id.clone(),
-            to: to.to_owned(),
-            letter,
-        });
-        self.due.push(Due {
-            id,
-            ids_before,
-            whom,
-            notice,
-        });
     }
 
     fn call(&mut self, name: &str, subscriber: &Subscriber, urls: &[String], expires: Timestamp) {
@@ -260,16 +271,5 @@ impl Found<'_> {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()
-    }
-}
-
-/// An address in the form in which it is compared: the domain in lower case and ASCII, the part in front of it
-/// exactly as it is, which servers may tell apart (RFC 5321, 2.4).
-fn address_key(address: &str) -> String {
-    let address = mail_address::parse(address)
-        .map_or_else(|_| address.trim().to_owned(), |address| address.to_string());
-    match address.rsplit_once('@') {
-        Some((user, domain)) => format!("{user}@{}", domain.to_ascii_lowercase()),
-        None => address,
     }
 }

@@ -283,7 +283,21 @@ impl Mailer {
         }
         // So that holiday notices stay away (RFC 3834).
         let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
-        let message = message.raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()));
+        let mut message =
+            message.raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()));
+        if let Some(url) = &mail.unsubscribe {
+            // One click suffices (RFC 8058), for which mail programs show a button of their own.
+            for (name, value) in [
+                ("List-Unsubscribe", format!("<{url}>")),
+                (
+                    "List-Unsubscribe-Post",
+                    "List-Unsubscribe=One-Click".to_owned(),
+                ),
+            ] {
+                let name = HeaderName::new_from_ascii_str(name);
+                message = message.raw_header(HeaderValue::new(name, value));
+            }
+        }
         let Mail { letter, .. } = mail;
         let body = MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone());
         message.multipart(body)

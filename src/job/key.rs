@@ -102,6 +102,8 @@ impl Layout {
     pub const ARCHIVES: &'static str = "archives/";
     /// When personal data was deleted last.
     pub const SWEPT: &'static str = "jobs/swept.json";
+    /// What the keys begin with of how many letters each address has got, by day.
+    pub const LETTERS: &'static str = "mail/letters/";
     const STATE: &'static str = "state.json";
 
     /// What the keys of one event's jobs begin with.
@@ -113,6 +115,16 @@ impl Layout {
     /// an archive leads to no other, and tells neither event nor job.
     pub fn archives(secret: &str) -> String {
         format!("{}{secret}/", Self::ARCHIVES)
+    }
+
+    /// How many letters an addressee has got on a day, such as `2026-11-27`.
+    pub fn letters(day: &str, addressee: &str) -> String {
+        format!("{}{day}/{addressee}.json", Self::LETTERS)
+    }
+
+    /// Says, by being there, that an addressee wants no more letters.
+    pub fn unsubscribed(addressee: &str) -> String {
+        format!("mail/unsubscribed/{addressee}.json")
     }
 
     /// The job whose state is at `key`; `None` if that is something else.

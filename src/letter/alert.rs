@@ -67,6 +67,7 @@ pub fn alert(alert: &Alert) -> Letter {
         ],
         footer: "You receive this e-mail because failures are reported to this address (ALERT_TO)."
             .to_owned(),
+        unsubscribe: None,
     }
     .into_letter()
 }

@@ -33,6 +33,8 @@ pub struct Ready<'a> {
     pub missing_count: usize,
     /// Until when the links work.
     pub expires_at: Timestamp,
+    /// The link by which the reader gets no more letters.
+    pub unsubscribe: Option<&'a str>,
 }
 
 /// An archive that can be downloaded.
@@ -125,6 +127,9 @@ fn page(
         event: line::shorten(&event, MAX_TITLE),
         blocks,
         footer: say(Message::WhyYou),
+        unsubscribe: ready
+            .unsubscribe
+            .map(|url| (say(Message::NoMore), url.to_owned())),
     }
 }
 

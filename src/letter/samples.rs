@@ -12,6 +12,8 @@ pub const HOSTILE_TITLE: &str = "<script>alert(\"Smith\")</script>\r\nBcc: all@e
 /// Friday, 27 November 2026, 14:30 UTC.
 const EXPIRES_AT: Timestamp = Timestamp::constant(1_795_789_800, 0);
 
+const UNSUBSCRIBE: &str = "https://photos.example.com/unsubscribe?a=0123456789abcdef0123456789abcdef&t=0123456789abcdefghijklmnopqrstuvwxyz-_01234";
+
 /// Letters of every kind, each with a name.
 pub fn all() -> Vec<(&'static str, Letter)> {
     let volumes = ["Smith-1-of-3.zip", "Smith-2-of-3.zip", "Smith-3-of-3.zip"];
@@ -64,11 +66,13 @@ pub fn all() -> Vec<(&'static str, Letter)> {
         event: "Smith & Jones",
         trouble: Trouble::Ours,
         operator_told: true,
+        unsubscribe: None,
     };
     let incomplete = Sorry {
         event: "Anna & Jörg",
         trouble: Trouble::Missing,
         operator_told: false,
+        unsubscribe: Some(UNSUBSCRIBE),
     };
     let failed = Alert {
         event: "Smith & Jones",
@@ -172,5 +176,6 @@ pub(super) fn one_archive() -> Ready<'static> {
         missing: &[],
         missing_count: 0,
         expires_at: EXPIRES_AT,
+        unsubscribe: Some(UNSUBSCRIBE),
     }
 }

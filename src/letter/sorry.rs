@@ -14,6 +14,8 @@ pub struct Sorry<'a> {
     pub trouble: Trouble,
     /// Whether the operator has been told, too.
     pub operator_told: bool,
+    /// The link by which the reader gets no more letters.
+    pub unsubscribe: Option<&'a str>,
 }
 
 /// What went wrong, as far as it concerns those who wait.
@@ -66,6 +68,9 @@ pub fn sorry(sorry: &Sorry, locale: Locale) -> Letter {
         event: line::shorten(&event, MAX_TITLE),
         blocks,
         footer: say(Message::WhyYou),
+        unsubscribe: sorry
+            .unsubscribe
+            .map(|url| (say(Message::NoMore), url.to_owned())),
     }
     .into_letter()
 }

@@ -143,7 +143,7 @@ fn at_most_twenty_missing_photos_are_listed() {
         ready(&facts, Locale::En).remove(0).text
     };
     assert_eq!(text(20, 20).matches("a.jpg").count(), 20);
-    assert!(!text(20, 20).contains("more"));
+    assert!(!text(20, 20).contains(" more."));
     assert_eq!(text(30, 1234).matches("a.jpg").count(), 20);
     assert!(text(30, 1234).contains("and 1,214 more."));
     assert!(text(30, 21).contains("and one more."));
@@ -193,12 +193,14 @@ fn all_about(event: &str, name: &str, url: &str) -> Vec<Letter> {
         }],
         missing: &gone,
         missing_count: 2,
+        unsubscribe: None,
         ..one_archive()
     };
     let bad = Sorry {
         event,
         trouble: Trouble::Ours,
         operator_told: true,
+        unsubscribe: None,
     };
     let failed = Alert {
         event,

@@ -55,6 +55,7 @@ messages! {
     SorryTold = "sorry-told",
     SorryAsk = "sorry-ask",
     WhyYou = "why-you",
+    NoMore = "no-more",
     ReasonNotFound = "reason-not-found",
     ReasonForbidden = "reason-forbidden",
     ReasonAccessDenied = "reason-access-denied",

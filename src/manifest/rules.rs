@@ -7,8 +7,8 @@ use percent_encoding::percent_decode_str;
 
 use super::stored::{Scheme, StoredUrl};
 
-/// Folders of the jobs' bucket that belong to jobs (`crate::job::Layout`).
-pub(crate) const JOB_FOLDERS: [&str; 3] = ["jobs/", "archives/", "builds/"];
+/// Folders of the jobs' bucket that belong to jobs and those who wait for them (`crate::job::Layout`).
+pub(crate) const JOB_FOLDERS: [&str; 4] = ["jobs/", "archives/", "builds/", "mail/"];
 
 /// Rules about where photos may come from, and which webhooks may be called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Worker;
 use crate::bucket::{Bucket, BucketError, Condition};
 use crate::chain;
+use crate::deliver::mailbox;
 use crate::job::{JobKey, Layout, State};
 
 /// How often it is done.
@@ -47,6 +48,7 @@ async fn sweep<B: Bucket, Q, A, S>(worker: &Worker<B, Q, A, S>) -> Result<usize,
     if !claim(&*worker.bucket, now).await? {
         return Ok(0);
     }
+    mailbox::forget_counts(&*worker.bucket, now).await?;
     let keys = worker.bucket.list(Layout::JOBS).await?;
     let jobs: Vec<JobKey> = (keys.iter())
         .filter_map(|key| Layout::job_of_state(key))

@@ -22,7 +22,7 @@ const ENV_PREFIX: &str = "WPP_";
 ///
 /// Values are taken as they are: a secret that looks like a number must stay as it is, and not be
 /// quoted in an error. Later ones win; empty ones are not set.
-const RAW_ENV_NAMES: [(&str, &str, &str); 40] = [
+const RAW_ENV_NAMES: [(&str, &str, &str); 44] = [
     ("R2_ENDPOINT", "r2", "endpoint"),
     ("R2_ACCESS_KEY", "r2", "access_key"),
     ("R2_SECRET_KEY", "r2", "secret_key"),
@@ -35,6 +35,8 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 40] = [
     ("ALERT_TO", "deliver", "alert_to"),
     ("PUBLIC_BASE_URL", "deliver", "public_base_url"),
     ("WEBHOOK_SECRET", "deliver", "webhook_secret"),
+    ("UNSUBSCRIBE_URL", "deliver", "unsubscribe_url"),
+    ("UNSUBSCRIBE_SECRET", "deliver", "unsubscribe_secret"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "gcs", "credentials"),
     ("BATCH_AWS_REGION", "aws", "region"),
     ("BATCH_AWS_ACCESS_KEY", "aws", "access_key"),
@@ -55,6 +57,12 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 40] = [
     ("WPP_DELIVER__ALERT_TO", "deliver", "alert_to"),
     ("WPP_DELIVER__PUBLIC_BASE_URL", "deliver", "public_base_url"),
     ("WPP_DELIVER__WEBHOOK_SECRET", "deliver", "webhook_secret"),
+    ("WPP_DELIVER__UNSUBSCRIBE_URL", "deliver", "unsubscribe_url"),
+    (
+        "WPP_DELIVER__UNSUBSCRIBE_SECRET",
+        "deliver",
+        "unsubscribe_secret",
+    ),
     ("WPP_GCS__CREDENTIALS", "gcs", "credentials"),
     ("WPP_AWS__REGION", "aws", "region"),
     ("WPP_AWS__ACCESS_KEY", "aws", "access_key"),
@@ -66,12 +74,13 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 40] = [
 ];
 
 /// The settings that are secret.
-pub const SECRETS: [&str; 5] = [
+pub const SECRETS: [&str; 6] = [
     "r2.secret_key",
     "aws.secret_key",
     "gcs.credentials",
     "deliver.smtp_url",
     "deliver.webhook_secret",
+    "deliver.unsubscribe_secret",
 ];
 
 /// Settings, and where each came from.

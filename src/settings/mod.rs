@@ -7,6 +7,7 @@
 mod load;
 mod value;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,9 @@ pub use load::{DEFAULT_FILE, Effective, Loaded, SECRETS, SettingsError, env_name
 pub use value::{Folder, GoogleCredentials, Human, MemoryBudget, Names, Secret, Size, Text};
 
 use crate::aws::{AwsOptions, Keys, is_region};
-use crate::deliver::DeliverOptions;
+use crate::deliver::mailbox::Unsubscribe;
 use crate::deliver::wire::{MailOptions, SecretText, WireOptions};
+use crate::deliver::{DeliverOptions, MAX_PER_ADDRESS};
 use crate::engine::EngineOptions;
 use crate::manifest::rules::host_pattern;
 use crate::manifest::{OnMissing, SourceRules};
@@ -127,6 +129,12 @@ pub struct DeliverSettings {
     pub webhook_secret: Option<Secret>,
     /// Hosts of webhooks that are called, written like `source.allowed_hosts`.
     pub webhook_hosts: Names,
+    /// The most letters that one address gets in a day; 1 to 10000.
+    pub max_per_address: u32,
+    /// The page where recipients say that they want no more letters.
+    pub unsubscribe_url: Option<Text>,
+    /// The secret that links to it are signed with: `whsec_…`.
+    pub unsubscribe_secret: Option<Secret>,
 }
 
 /// Google Cloud Storage, which Firebase's buckets are in.
@@ -289,6 +297,9 @@ impl Default for DeliverSettings {
             public_base_url: None,
             webhook_secret: None,
             webhook_hosts: Names(vec!["*".to_owned()]),
+            max_per_address: MAX_PER_ADDRESS,
+            unsubscribe_url: None,
+            unsubscribe_secret: None,
         }
     }
 }
@@ -464,10 +475,35 @@ impl Settings {
     }
 
     /// What those who want to know are told.
-    pub fn deliver_options(&self) -> DeliverOptions {
-        DeliverOptions {
-            alert_to: self.deliver.alert_to.0.clone(),
-        }
+    ///
+    /// # Errors
+    /// If only one half of what links to the page need is there, or the secret is none.
+    pub fn deliver_options(&self) -> Result<DeliverOptions, SettingsError> {
+        let deliver = &self.deliver;
+        let (url, secret) = (&deliver.unsubscribe_url, &deliver.unsubscribe_secret);
+        let all_or_none = [
+            ("UNSUBSCRIBE_URL", "deliver.unsubscribe_url", url.is_some()),
+            (
+                "UNSUBSCRIBE_SECRET",
+                "deliver.unsubscribe_secret",
+                secret.is_some(),
+            ),
+        ];
+        together(&all_or_none, "the unsubscribe page's")?;
+        let page = url.as_ref().zip(secret.as_ref()).map(|(url, secret)| {
+            Unsubscribe::new(url.0.clone(), secret.expose()).ok_or_else(|| {
+                SettingsError(vec![
+                    "setting `deliver.unsubscribe_secret` cannot be used; give `whsec_` and 24 to 64 random bytes \
+                     in base64 (`UNSUBSCRIBE_SECRET`)"
+                        .to_owned(),
+                ])
+            })
+        });
+        Ok(DeliverOptions {
+            alert_to: deliver.alert_to.0.clone(),
+            max_per_address: deliver.max_per_address,
+            unsubscribe: page.transpose()?.map(Arc::new),
+        })
     }
 
     /// How the store is reached. Clones share the keys of a secret.
@@ -715,6 +751,7 @@ impl Settings {
         let mut checks = (source.checks().into_iter())
             .chain(self.batch.checks())
             .chain(self.job.checks())
+            .chain(deliver.checks())
             .chain(checks);
         let wrong = checks.find(|(ok, ..)| !ok)?;
         Some((wrong.1, wrong.2))
@@ -754,6 +791,25 @@ impl SourceSettings {
                 timed(self.stall_timeout),
                 "source.stall_timeout",
                 "more than zero",
+            ),
+        ]
+    }
+}
+
+impl DeliverSettings {
+    fn checks(&self) -> [Check; 2] {
+        [
+            (
+                (1..=10_000).contains(&self.max_per_address),
+                "deliver.max_per_address",
+                "1 to 10000",
+            ),
+            (
+                set(self.unsubscribe_url.as_ref(), |url| {
+                    url.starts_with("https://") && is_web_with_path(url)
+                }),
+                "deliver.unsubscribe_url",
+                "an address such as `https://photos.example.com/unsubscribe`, without a query",
             ),
         ]
     }

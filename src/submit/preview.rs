@@ -31,6 +31,7 @@ pub fn letter(manifest: &Manifest, locale: Option<&str>, now: Timestamp) -> Lett
             expires_at: now
                 .checked_add(manifest.expires_in)
                 .unwrap_or(Timestamp::MAX),
+            unsubscribe: None,
         },
         Locale::from_tag(locale.or(manifest.notify.locale.as_deref())),
     );

@@ -452,6 +452,73 @@ async fn who_has_got_a_letter_gets_no_other_when_somebody_else_asks() {
     assert!(is_empty(&world, &job).await);
 }
 
+/// Who may hand in jobs may name any address: it gets so many letters a day, and none when its owner wants none.
+#[tokio::test(start_paused = true)]
+async fn one_address_gets_so_many_letters_a_day_and_none_if_it_wants_none() {
+    let mut world = World::new();
+    world.deliver.max_per_address = 2;
+    world.deliver.alert_to = vec!["anna@example.com".to_owned()];
+    let to = |name: &str, email: &[&str]| {
+        let mut manifest = event(name, 3);
+        manifest["notify"] = json!({"email": email});
+        manifest
+    };
+    let mut last = None;
+    for name in ["a", "b", "c"] {
+        last = Some(
+            world
+                .submit(&to(name, &["anna@example.com", "ben@example.com"]))
+                .await
+                .job,
+        );
+        // However it is written.
+        world
+            .submit(&to(&format!("{name}2"), &["anna@EXAMPLE.com"]))
+            .await;
+        world.drain("c1").await.unwrap();
+    }
+    let got = |name: &str| {
+        told(&world)
+            .iter()
+            .filter(|told| told.starts_with(name))
+            .count()
+    };
+    assert_eq!((got("anna"), got("ben")), (2, 2));
+    let delivery = world.state(&last.unwrap()).await.delivery.unwrap();
+    assert_eq!((delivery.mails, delivery.failed), (0, 2));
+    insta::assert_snapshot!(delivery.problems.join("\n"), @"
+    recipient 1 of 2: has had 2 e-mails today, the most that `deliver.max_per_address` allows; tell it tomorrow by `submit deliver`
+    recipient 2 of 2: has had 2 e-mails today, the most that `deliver.max_per_address` allows; tell it tomorrow by `submit deliver`
+    ");
+
+    // Operators are always told.
+    world.set_gate(Gate::Broken);
+    world.submit(&to("d", &["carl@example.com"])).await;
+    world.drain("c2").await.unwrap();
+    assert_eq!(got("anna"), 3);
+
+    // The hash of carl's address, as the page behind the link writes it.
+    world.set_gate(Gate::Open);
+    let hash = "46426af0ec01b39830c56110395e0e0f";
+    let key = format!("mail/unsubscribed/{hash}.json");
+    let condition = wedding_photo_processor::bucket::Condition::None;
+    world
+        .bucket
+        .put(&key, "{}".into(), condition)
+        .await
+        .unwrap();
+    let job = world.submit(&to("e", &["carl@example.com"])).await.job;
+    world.drain("c3").await.unwrap();
+    assert_eq!(got("carl"), 0);
+    let delivery = world.state(&job).await.delivery.unwrap();
+    insta::assert_snapshot!(delivery.problems.join("\n"), @"recipient 1 of 1: wants no more e-mails, and has said so by the link in one");
+    // Counts of days that are over go with the rest of what names people.
+    sleep(Duration::from_hours(24 * 40)).await;
+    world.drain("c4").await.unwrap();
+    let kept = world.bucket.list("mail/").await.unwrap();
+    assert_eq!(kept, [key]);
+}
+
 /// Two callers with one address made two letters, each with its own title.
 #[tokio::test(start_paused = true)]
 async fn one_address_gets_one_letter_whatever_else_its_subscribers_want() {

@@ -40,6 +40,8 @@ async fn send(wire: &Wire, to: &str, letter: &Letter) -> Result<(), Undelivered>
         id: format!("{:032x}", rand::random::<u128>()),
         to: to.to_owned(),
         letter: letter.clone(),
+        addressee: None,
+        unsubscribe: None,
     };
     wire.deliver(&Notice::Mail(mail)).await
 }
@@ -97,6 +99,38 @@ async fn letters_arrive_as_they_were_written_by_starttls_by_tls_and_by_a_relay()
             assert!(received[0].raw.is_ascii());
         }
     }
+}
+
+/// RFC 8058: both fields, each on one line however long the link is, so that mail programs show a button of their own.
+#[tokio::test]
+async fn one_click_ends_letters_where_there_is_a_page() {
+    let to = Mailbox::address("ok");
+    let link = format!(
+        "https://photos.example.com/unsubscribe?a={:032x}&t={}",
+        7,
+        "x".repeat(43)
+    );
+    let mail = Mail {
+        id: format!("{:032x}", rand::random::<u128>()),
+        to: to.clone(),
+        letter: letter("ready"),
+        addressee: None,
+        unsubscribe: Some(link.clone()),
+    };
+    let notice = Notice::Mail(mail);
+    assert!(!format!("{notice:?}").contains("unsubscribe?a"));
+    wire(&relay()).deliver(&notice).await.unwrap();
+    let received = wait_for(1, Duration::from_secs(10), || Mailbox::received(&to)).await;
+    let head = String::from_utf8_lossy(&received[0].raw);
+    let head = head.split("\r\n\r\n").next().unwrap();
+    assert!(
+        head.contains(&format!("\r\nList-Unsubscribe: <{link}>\r\n")),
+        "{head}"
+    );
+    assert!(
+        head.contains("\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"),
+        "{head}"
+    );
 }
 
 #[tokio::test]

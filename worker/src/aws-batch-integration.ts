@@ -9,7 +9,7 @@ import { JOB, MAX_EXPIRES_IN, type Manifest, type Subscriber, bytes, read as rea
 import { Services } from "./services.js";
 import { read as readSettings } from "./settings.js";
 import type { Archive, Env, JobStatus, Photo, State, Submitted, SubmitOptions, WebhookEvent } from "./types.js";
-import { verify } from "./webhook.js";
+import { isUnsubscribe, verify } from "./webhook.js";
 
 export { PhotoJobError, type ErrorCode } from "./error.js";
 export type * from "./types.js";
@@ -173,6 +173,15 @@ export class AWSBatchIntegration {
    * read by this. `receiver` is the address in the manifest's `webhook`, where a proxy changes the request's. */
   verifyWebhook(request: Request, receiver?: string): Promise<WebhookEvent> {
     return verify(this.#env.WEBHOOK_SECRET, request, Date.now(), receiver);
+  }
+
+  /** Notes that whoever has got an e-mail wants no more, or wants them again (RFC 8058): by `a` and `t` of the link in
+   * it. False if the link is not one of ours. */
+  async unsubscribe(a: string, t: string, again = false): Promise<boolean> {
+    if (!(await isUnsubscribe(this.#env.UNSUBSCRIBE_SECRET, a, t))) return false;
+    const key = `mail/unsubscribed/${a}.json`;
+    await (again ? this.#services._delete(key) : this.#services._put(key, JSON.stringify({ at: now() })));
+    return true;
   }
 
   #job(text: string): string {

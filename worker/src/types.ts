@@ -24,6 +24,8 @@ export interface Env {
   PUBLIC_BASE_URL?: string;
   /** `whsec_…`; only `verifyWebhook` needs it. */
   WEBHOOK_SECRET?: string;
+  /** `whsec_…`; only `unsubscribe` needs it. */
+  UNSUBSCRIBE_SECRET?: string;
   /** `auto` (R2's) unless the store is another one. */
   WPP_R2__REGION?: string;
   /** The most containers that are asked for; 50 unless given. */

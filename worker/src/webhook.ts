@@ -33,9 +33,8 @@ const place = (address: string) => {
   return origin + pathname;
 };
 
-/** Whether a request is from the processor (https://github.com/standard-webhooks/standard-webhooks): what it
- * tells, or an error. */
-export async function verify(secret: string | undefined, request: Request, now: number, receiver = request.url): Promise<WebhookEvent> {
+/** The key in a secret of ours. */
+function keyIn(name: string, secret: string | undefined): Promise<CryptoKey> {
   let key: Uint8Array | undefined;
   try {
     key = decode(/^whsec_(.+)$/.exec(secret?.trim() ?? "")![1]!);
@@ -43,13 +42,27 @@ export async function verify(secret: string | undefined, request: Request, now: 
     // Neither is shown.
   }
   if (!key || key.length < 24 || key.length > 64)
-    throw failed("settings", "WEBHOOK_SECRET is not whsec_ and 24 to 64 bytes in base64; give the processor's");
+    throw failed("settings", `${name} is not whsec_ and 24 to 64 bytes in base64; give the processor's`);
+  return crypto.subtle.importKey("raw", key as BufferSource, { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
+}
+
+/** Whether a link in an e-mail is ours, by which its recipient wants no more. */
+export async function isUnsubscribe(secret: string | undefined, address: string, token: string): Promise<boolean> {
+  const key = await keyIn("UNSUBSCRIBE_SECRET", secret);
+  if (!/^[\da-f]{32}$/.test(address) || !/^[\w-]{43}$/.test(token)) return false;
+  const signature = decode(token.replaceAll("-", "+").replaceAll("_", "/") + "=");
+  return crypto.subtle.verify("HMAC", key, signature as BufferSource, new TextEncoder().encode("unsubscribe.0." + address));
+}
+
+/** Whether a request is from the processor (https://github.com/standard-webhooks/standard-webhooks): what it
+ * tells, or an error. */
+export async function verify(secret: string | undefined, request: Request, now: number, receiver = request.url): Promise<WebhookEvent> {
+  const hmac = await keyIn("WEBHOOK_SECRET", secret);
   const header = (name: string) => request.headers.get("webhook-" + name) ?? "";
   const [id, time] = [header("id"), header("timestamp")];
   if (!id || !/^\d+$/.test(time) || Math.abs(now / 1000 - Number(time)) > TOLERANCE)
     throw failed("webhook", "the webhook has no id, or its time is not now");
   const [signed, body] = await signedBytes(`${id}.${time}.`, request);
-  const hmac = await crypto.subtle.importKey("raw", key as BufferSource, { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
   for (const signature of header("signature").split(" ").slice(0, 10)) {
     const [version, value] = signature.split(",");
     if (version != "v1" || !value || !/^[A-Za-z\d+/]{43}=$/.test(value)) continue;

@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { eventLink } from "../example/event-link.mjs";
-import { finish, folder, messages, photoServer, processor, provision, root, run, s3, TEST, unique, until, worker } from "./support.mjs";
+import { data, finish, folder, messages, photoServer, processor, provision, root, run, s3, TEST, unique, until, worker } from "./support.mjs";
 
 const SHOTS = process.env.WORKER_SCREENSHOTS ?? path.join(root, "target/worker-screenshots");
 // Slow enough to look at a job in the middle of its work.
@@ -27,7 +27,7 @@ before(async () => {
   mkdirSync(SHOTS, { recursive: true });
   settings = await provision("page");
   miniflare = await worker("../example/src/index.ts", {
-    bindings: { ...settings, LINK_SECRET: SECRET },
+    bindings: { ...settings, LINK_SECRET: SECRET, UNSUBSCRIBE_SECRET: data("unsubscribe.json")[0].secret },
     kvNamespaces: ["EVENTS"],
     host: "127.0.0.1",
   });
@@ -485,4 +485,36 @@ test("the processor is told to call the example's receiver, where it can", async
   };
   assert.equal(await subscriber("https://photos.example.com"), "https://photos.example.com/webhooks");
   for (const base of ["http://photos.example.com", "https://localhost:8787"]) assert.equal(await subscriber(base), undefined, base);
+});
+
+test("one click ends e-mails, and another brings them back", async () => {
+  const [vector] = data("unsubscribe.json");
+  const link = origin + new URL(vector.link).pathname + new URL(vector.link).search;
+  const key = `${settings.R2_BUCKET}/mail/unsubscribed/${vector.hash}.json`;
+  const isThere = async () => (await s3(key, { method: "HEAD" })).ok;
+  // A mail program that looks at links ahead of people.
+  assert.equal((await get(link)).status, 200);
+  assert.equal(await isThere(), false);
+  // The button of a mail program (RFC 8058, 3.2), which follows no redirect and has no origin.
+  const click = (url) => get(url, { method: "POST", headers: { "content-type": "application/x-www-form-urlencoded" }, body: "List-Unsubscribe=One-Click" });
+  assert.equal((await click(link)).status, 200);
+  assert.equal((await click(link)).status, 200);
+  assert(await isThere());
+  const [, other] = data("unsubscribe.json");
+  for (const wrong of [link.slice(0, -1), link.replace(vector.hash, other.hash), link.replace(/t=.*/, ""), origin + "/unsubscribe?a=../../jobs&t=x"])
+    assert.equal((await click(wrong)).status, 404, wrong);
+
+  for (const screen of SCREENS) {
+    const { page, context } = await open(screen);
+    await page.goto(link);
+    await look(page, `unsubscribe-${screen.name}`);
+    await page.getByRole("button", { name: "No more e-mails" }).click();
+    await page.getByRole("heading", { name: "You get no more e-mails" }).waitFor();
+    await look(page, `unsubscribed-${screen.name}`);
+    assert(await isThere());
+    await page.getByRole("button", { name: "I want them again" }).click();
+    await page.getByRole("heading", { name: "You get e-mails again" }).waitFor();
+    assert.equal(await isThere(), false);
+    await context.close();
+  }
 });

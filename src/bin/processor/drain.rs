@@ -58,7 +58,7 @@ pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
         source: Arc::new(source),
         courier: Arc::new(services::courier(settings)?),
         owner,
-        options: work_options(settings),
+        options: work_options(settings)?,
         clock: clock::system,
         metrics: output::line,
     };
@@ -79,8 +79,9 @@ pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Done)
 }
 
-fn work_options(settings: &Settings) -> WorkOptions {
-    WorkOptions {
+fn work_options(settings: &Settings) -> Result<WorkOptions, Failure> {
+    let deliver = settings.deliver_options().map_err(Failure::usage)?;
+    Ok(WorkOptions {
         visibility_timeout: settings.queue.visibility_timeout.0,
         wait: settings.queue.wait.0,
         attempts: settings.job.attempts,
@@ -89,6 +90,6 @@ fn work_options(settings: &Settings) -> WorkOptions {
         keep_personal: Duration::from_hours(24 * u64::from(settings.job.keep_personal_days)),
         engine: settings.engine_options(),
         rules: settings.source_rules(),
-        deliver: settings.deliver_options(),
-    }
+        deliver,
+    })
 }

@@ -80,7 +80,8 @@ sorry-next = Wie es weitergeht
 sorry-told = Wer diesen Dienst betreut, weiß schon Bescheid. Sie müssen jetzt nichts tun; wenn Sie Fragen haben, wenden Sie sich bitte dorthin, wo Sie die Fotos angefordert haben.
 sorry-ask = Sie können die Fotos dort, wo Sie sie angefordert haben, noch einmal anfordern. Wenn das nicht hilft, sagen Sie dort bitte Bescheid.
 
-why-you = Sie erhalten diese E-Mail, weil diese Fotos für Ihre Adresse angefordert wurden.
+why-you = Sie erhalten diese E-Mail, weil diese Fotos für Ihre Adresse angefordert wurden. Wenn Sie das nicht waren, können Sie sie löschen: Sonst geschieht nichts.
+no-more = Keine solchen E-Mails mehr erhalten
 
 ## Warum ein Foto fehlt
 

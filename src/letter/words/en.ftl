@@ -59,7 +59,8 @@ sorry-next = What happens next
 sorry-told = The people who look after this service have been told. There is nothing that you need to do now; if you have questions, please ask where you requested the photos.
 sorry-ask = You can request the photos again, in the place where you did before. If that does not help, please tell the people there.
 
-why-you = You receive this e-mail because these photos were requested for your address.
+why-you = You receive this e-mail because these photos were requested for your address. If it was not you who did, you can delete it: nothing else happens.
+no-more = Receive no more of these e-mails
 
 ## Why a photo is missing
 

@@ -3,7 +3,7 @@
 
 import { AWSBatchIntegration, type Env as JobEnv, type JobStatus, type Photo, PhotoJobError } from "aws-batch-integration";
 import { isRight, tokenFor } from "./link";
-import { archivePath, eventPage, expired, jobPage, notice, PRIVATE, respond } from "./page";
+import { archivePath, eventPage, expired, jobPage, notice, PRIVATE, respond, subscribedPage, unsubscribePage, unsubscribedPage } from "./page";
 import { secondsLeft } from "./words";
 
 export interface Env extends JobEnv {
@@ -65,6 +65,9 @@ async function route(request: Request, env: Env): Promise<Response> {
   const [, jobOfArchive, number] = ARCHIVE.exec(pathname) ?? [];
   if (jobOfArchive && isGet) return leadToArchive(request, env, jobOfArchive, Number(number));
   if (pathname === "/webhooks" && isPost) return takeWebhook(request, env);
+  // Whatever looks at links ahead of people only asks for them (RFC 8058, 3.1).
+  if (pathname === "/unsubscribe" && isGet) return respond(unsubscribePage(new URL(request.url).search));
+  if (pathname === "/unsubscribe" && isPost) return unsubscribe(request, env);
   return nothing(request);
 }
 
@@ -196,6 +199,14 @@ const publicly = (job: JobStatus, token: string) => ({
   missing_count: job.missing_count,
   missing: job.missing.map(({ name }) => name),
 });
+
+/** The button of that page, or of a mail program. */
+async function unsubscribe(request: Request, env: Env): Promise<Response> {
+  const { search, searchParams } = new URL(request.url);
+  const again = searchParams.get("again") === "1";
+  const isOurs = await new AWSBatchIntegration(env).unsubscribe(searchParams.get("a") ?? "", searchParams.get("t") ?? "", again);
+  return isOurs ? respond(again ? subscribedPage : unsubscribedPage(search)) : nothing(request);
+}
 
 async function takeWebhook(request: Request, env: Env): Promise<Response> {
   const id = request.headers.get("webhook-id") ?? "";

@@ -136,6 +136,22 @@ export const expired = notice(
   "Archives are kept for some days only. Press “Download all photos” on your event's page once more, and they are packed again; or ask whoever sent you the link.",
 );
 
+const button = (title: string, text: string, action: string, label: string): Page => ({
+  title,
+  body: html`<main><div class="card"><h1>${title}</h1><p>${text}</p>
+<form method="post" action="${action}"><button class="act">${label}</button></form>
+</div></main>`,
+});
+
+/** Behind the link in an e-mail, whose query is handed on. */
+export const unsubscribePage = (query: string) =>
+  button("No more e-mails?", "You then get no more e-mails about photos, whoever asks for them. Links that you have still work.", `/unsubscribe${query}`, "No more e-mails");
+
+export const unsubscribedPage = (query: string) =>
+  button("You get no more e-mails", "If that was a mistake, you can take it back.", `/unsubscribe${query}&again=1`, "I want them again");
+
+export const subscribedPage = notice("You get e-mails again", "The next time that photos are ready for you, we tell you.");
+
 /** An event, with the button. */
 export const eventPage = (id: string, title: string, photos: number, token: string): Page => ({
   title,
