@@ -63,6 +63,24 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// The text on one line: a name with a line break in it would look like a line of ours. Line breaks and tabs become
+/// `\u000a`; what else terminals must not see, [`printable`] takes care of.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    let breaks = ['\n', '\r', '\t', '\u{85}', '\u{2028}', '\u{2029}'];
+    if !text.contains(breaks) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        if breaks.contains(&letter) {
+            let _ = write!(shown, "\\u{:04x}", u32::from(letter));
+        } else {
+            shown.push(letter);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +100,15 @@ mod tests {
             let read: String = serde_json::from_str(&printable(&json)).unwrap();
             assert_eq!(read, given);
         }
+    }
+
+    #[test]
+    fn a_name_makes_no_line_of_its_own() {
+        assert_eq!(one_line("a.jpg"), "a.jpg");
+        assert_eq!(
+            one_line("a\n  state  done\t\u{2028}"),
+            "a\\u000a  state  done\\u0009\\u2028"
+        );
     }
 
     #[test]

@@ -33,6 +33,9 @@ locals {
     MAIL_FROM                     = var.mail_from == null ? "" : var.mail_from
     MAIL_REPLY_TO                 = var.mail_reply_to == null ? "" : var.mail_reply_to
     ALERT_TO                      = join(",", var.alert_to)
+    UNSUBSCRIBE_URL               = var.unsubscribe_url == null ? "" : var.unsubscribe_url
+    MAIL_FEEDBACK_URL             = var.ses_domain == null ? "" : module.delivery.feedback.url
+    WPP_DELIVER__MAX_PER_ADDRESS  = tostring(var.mail_max_per_address)
   }
 
   caller = merge(
@@ -57,6 +60,8 @@ module "caller" {
   job_definition_arn = module.compute.job_definition_arn
   with_doorbell      = var.doorbell
   doorbell_arn       = one(module.doorbell[*].arn)
+  with_feedback      = var.ses_domain != null
+  feedback_arn       = module.delivery.feedback.arn
   environment        = { for name, value in merge(local.common, local.caller) : name => value if value != "" }
 }
 
@@ -141,7 +146,11 @@ module "delivery" {
   smtp_url_version       = var.smtp_url_version
   webhook_secret         = var.webhook_secret
   webhook_secret_version = var.webhook_secret_version
-  secret_recovery_days   = var.secret_recovery_days
+
+  unsubscribe_secret         = var.unsubscribe_secret
+  unsubscribe_secret_version = var.unsubscribe_secret_version
+
+  secret_recovery_days = var.secret_recovery_days
 }
 
 module "compute" {
@@ -166,6 +175,8 @@ module "compute" {
   readable_secret_arns = [module.r2.secret_arn]
   queue_arn            = module.queue.arn
   dead_letters_arn     = module.queue.dead_letters.arn
+  with_feedback        = var.ses_domain != null
+  feedback_arn         = module.delivery.feedback.arn
   log_group            = module.observability.log_group
   service_role_arn     = var.batch_service_role_arn
 }

@@ -114,6 +114,51 @@ variable "webhook_secret_version" {
   }
 }
 
+variable "unsubscribe_secret" {
+  description = "What links are signed with by which recipients get no more letters: `whsec_` and 24 to 64 random bytes in base64."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "unsubscribe_secret_version" {
+  description = "A number that is raised when `unsubscribe_secret` is new; 0: no such links."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.unsubscribe_secret_version >= 0 && floor(var.unsubscribe_secret_version) == var.unsubscribe_secret_version
+    error_message = "unsubscribe_secret_version must be a whole number: 0 for no such links, then 1, and one more for each new secret."
+  }
+  validation {
+    condition     = (var.unsubscribe_secret_version > 0) == (var.unsubscribe_url != null)
+    error_message = "unsubscribe_url and unsubscribe_secret_version belong together: a link needs a page and a signature."
+  }
+}
+
+variable "unsubscribe_url" {
+  description = "The page where recipients say that they want no more letters, such as the example Worker's https://photos.example.com/unsubscribe."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.unsubscribe_url == null ? true : can(regex("^https://[^/?#\\s]+/[^?#\\s]+$", var.unsubscribe_url))
+    error_message = "unsubscribe_url must begin with https:// and have a path, and no query."
+  }
+}
+
+variable "mail_max_per_address" {
+  description = "The most e-mails that one address gets in a day, whichever jobs they are about."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.mail_max_per_address >= 1 && var.mail_max_per_address <= 10000
+    error_message = "mail_max_per_address must be 1 to 10000."
+  }
+}
+
 variable "webhook_hosts" {
   description = "Hosts of webhooks that are called, written like `allowed_hosts`; `*`: any on the public internet."
   type        = list(string)

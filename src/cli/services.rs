@@ -1,18 +1,26 @@
 //! The services that the settings name.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::Failure;
 use crate::archives::Archives;
-use crate::aws::{Aws, AwsErrorKind, HyperClient};
+use crate::aws::{Aws, AwsErrorKind, AwsOptions, HyperClient};
 use crate::clock;
 use crate::compute::batch::BatchCompute;
 use crate::compute::doorbell::Doorbell;
 use crate::compute::{Active, Compute, ComputeError, ContainerJob};
+use crate::deliver::feedback;
 use crate::deliver::wire::Wire;
 use crate::exit_code::ExitCode;
 use crate::queue::sqs::SqsQueue;
 use crate::s3::{S3Bucket, S3Options, S3Store};
 use crate::settings::{ContainerNames, Settings, SettingsError};
 use crate::source::routed::RoutedSource;
+
+/// How long taking in feedback may hold up others.
+const FEEDBACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// A client for HTTP, which all services share.
 ///
@@ -84,6 +92,20 @@ pub struct Service {
     pub aws: Aws,
 }
 
+/// The account at AWS.
+///
+/// # Errors
+/// If its keys cannot be had.
+pub async fn aws(options: &AwsOptions, http: &HyperClient) -> Result<Aws, Failure> {
+    Aws::new(options, http).await.map_err(|error| {
+        let code = match error.kind {
+            AwsErrorKind::Settings => ExitCode::Usage,
+            _ => ExitCode::TryAgain,
+        };
+        Failure::new(error, code)
+    })
+}
+
 /// Buckets and queue of the service, and the account that they are in.
 ///
 /// # Errors
@@ -102,13 +124,7 @@ pub async fn service(
         let apart = store.bucket(name.clone());
         archives = archives.apart(name, apart, names.public_base_url);
     }
-    let aws = Aws::new(&aws_options, http).await.map_err(|error| {
-        let code = match error.kind {
-            AwsErrorKind::Settings => ExitCode::Usage,
-            _ => ExitCode::TryAgain,
-        };
-        Failure::new(error, code)
-    })?;
+    let aws = aws(&aws_options, http).await?;
     let queue = SqsQueue::new(&aws, names.queue_url, "`BATCH_SQS_QUEUE_URL`");
     Ok(Service {
         bucket,
@@ -116,6 +132,25 @@ pub async fn service(
         queue,
         aws,
     })
+}
+
+/// Takes in what Amazon SES reports of letters, where it does. What goes wrong is only logged: it can be taken in
+/// later.
+pub async fn take_in_feedback(settings: &Settings, aws: &Aws, bucket: &S3Bucket) {
+    let Some(url) = &settings.deliver.feedback_url else {
+        return;
+    };
+    let queue = SqsQueue::new(aws, url.0.clone(), "`MAIL_FEEDBACK_URL`");
+    let taken = feedback::take_in(&queue, bucket, clock::system);
+    match timeout(FEEDBACK_WITHIN, taken).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(messages)) => tracing::info!(messages, "took in what became of letters"),
+        Ok(Err(error)) => tracing::warn!(
+            "what became of letters is not known: {}",
+            crate::chain(&error)
+        ),
+        Err(_) => tracing::warn!("what became of letters is not known: it took too long"),
+    }
 }
 
 /// Where containers run, as the settings choose.

@@ -88,6 +88,21 @@ pub(super) async fn wants_no_more<B: Bucket>(
     Ok(bucket.get(&Layout::unsubscribed(hash)).await?.is_some())
 }
 
+/// Notes that an addressee wants no more letters.
+///
+/// # Errors
+/// If the bucket cannot be written.
+pub(super) async fn end_letters<B: Bucket>(
+    bucket: &B,
+    Addressee(hash): &Addressee,
+    now: Timestamp,
+) -> Result<(), BucketError> {
+    let json = format!(r#"{{"at":"{now}"}}"#);
+    let key = Layout::unsubscribed(hash);
+    bucket.put(&key, json.into(), Condition::None).await?;
+    Ok(())
+}
+
 /// Counts a letter of today; returns whether it is within the limit.
 ///
 /// # Errors

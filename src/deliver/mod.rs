@@ -9,6 +9,7 @@
 //!
 //! [`Courier`] is the port: [`wire`] is SMTP and HTTPS, [`memory`] is for tests.
 
+pub mod feedback;
 pub mod mailbox;
 pub mod memory;
 mod notices;
@@ -67,6 +68,8 @@ pub struct Mail {
     pub id: String,
     /// The recipient.
     pub to: String,
+    /// The job that it is about.
+    pub job: JobKey,
     /// What it says.
     pub letter: Letter,
     /// Whose wishes and limit count; `None` for operators, who are always told.

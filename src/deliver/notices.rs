@@ -175,6 +175,7 @@ impl Found<'_> {
                 notice: Notice::Mail(Mail {
                     id: id.clone(),
                     to: to.clone(),
+                    job: state.job.clone(),
                     letter: letter.clone(),
                     addressee: None,
                     unsubscribe: None,
@@ -221,6 +222,7 @@ impl Found<'_> {
                     notice: Notice::Mail(Mail {
                         id,
                         to: to.to_owned(),
+                        job: self.state.job.clone(),
                         letter,
                         addressee: Some(addressee.clone()),
                         unsubscribe: unsubscribe.clone(),

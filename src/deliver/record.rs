@@ -74,6 +74,17 @@ impl Record {
         }
     }
 
+    /// After a letter that was handed over came back; `None` if that is known.
+    pub(super) fn came_back(&self, problem: &str, now: Timestamp) -> Option<Self> {
+        (self.outcome != Outcome::Failed).then(|| Self {
+            outcome: Outcome::Failed,
+            at: Some(now),
+            claimed_until: None,
+            problem: Some(problem.to_owned()),
+            ..self.clone()
+        })
+    }
+
     /// After a try, of which there are so many at most.
     pub(super) fn ended(
         &self,

@@ -19,6 +19,7 @@ use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 use url::Url;
 
+use super::feedback::NOTICE;
 use super::webhook::Signer;
 use super::{Call, Courier, Mail, Notice, Undelivered};
 use crate::clock::Clock;
@@ -73,6 +74,8 @@ pub struct MailOptions {
     pub from: String,
     /// Where answers go.
     pub reply_to: Option<String>,
+    /// Whether somebody reports what becomes of letters, who must be told which one it is.
+    pub has_feedback: bool,
 }
 
 /// A text that is not shown.
@@ -114,6 +117,7 @@ struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
     reply_to: Option<Mailbox>,
+    has_feedback: bool,
 }
 
 impl fmt::Debug for Wire {
@@ -266,6 +270,7 @@ impl Mailer {
             reply_to: reply_to
                 .map(|address| mailbox("deliver.reply_to", address))
                 .transpose()?,
+            has_feedback: options.has_feedback,
         })
     }
 
@@ -285,6 +290,11 @@ impl Mailer {
         let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
         let mut message =
             message.raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()));
+        if self.has_feedback {
+            let name = HeaderName::new_from_ascii_str(NOTICE);
+            let value = format!("{}/{}", mail.job, mail.id);
+            message = message.raw_header(HeaderValue::new(name, value));
+        }
         if let Some(url) = &mail.unsubscribe {
             // One click suffices (RFC 8058), for which mail programs show a button of their own.
             for (name, value) in [
@@ -482,6 +492,7 @@ mod tests {
                 smtp_url: SecretText(smtp_url.to_owned()),
                 from: from.to_owned(),
                 reply_to: None,
+                has_feedback: false,
             }),
             ..WireOptions::default()
         }

@@ -22,7 +22,7 @@ const ENV_PREFIX: &str = "WPP_";
 ///
 /// Values are taken as they are: a secret that looks like a number must stay as it is, and not be
 /// quoted in an error. Later ones win; empty ones are not set.
-const RAW_ENV_NAMES: [(&str, &str, &str); 44] = [
+const RAW_ENV_NAMES: [(&str, &str, &str); 46] = [
     ("R2_ENDPOINT", "r2", "endpoint"),
     ("R2_ACCESS_KEY", "r2", "access_key"),
     ("R2_SECRET_KEY", "r2", "secret_key"),
@@ -35,6 +35,7 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 44] = [
     ("ALERT_TO", "deliver", "alert_to"),
     ("PUBLIC_BASE_URL", "deliver", "public_base_url"),
     ("WEBHOOK_SECRET", "deliver", "webhook_secret"),
+    ("MAIL_FEEDBACK_URL", "deliver", "feedback_url"),
     ("UNSUBSCRIBE_URL", "deliver", "unsubscribe_url"),
     ("UNSUBSCRIBE_SECRET", "deliver", "unsubscribe_secret"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "gcs", "credentials"),
@@ -57,6 +58,7 @@ const RAW_ENV_NAMES: [(&str, &str, &str); 44] = [
     ("WPP_DELIVER__ALERT_TO", "deliver", "alert_to"),
     ("WPP_DELIVER__PUBLIC_BASE_URL", "deliver", "public_base_url"),
     ("WPP_DELIVER__WEBHOOK_SECRET", "deliver", "webhook_secret"),
+    ("WPP_DELIVER__FEEDBACK_URL", "deliver", "feedback_url"),
     ("WPP_DELIVER__UNSUBSCRIBE_URL", "deliver", "unsubscribe_url"),
     (
         "WPP_DELIVER__UNSUBSCRIBE_SECRET",

@@ -131,6 +131,8 @@ pub struct DeliverSettings {
     pub webhook_hosts: Names,
     /// The most letters that one address gets in a day; 1 to 10000.
     pub max_per_address: u32,
+    /// The queue (SQS) of what Amazon SES reports of letters, by URL.
+    pub feedback_url: Option<Text>,
     /// The page where recipients say that they want no more letters.
     pub unsubscribe_url: Option<Text>,
     /// The secret that links to it are signed with: `whsec_…`.
@@ -298,6 +300,7 @@ impl Default for DeliverSettings {
             webhook_secret: None,
             webhook_hosts: Names(vec!["*".to_owned()]),
             max_per_address: MAX_PER_ADDRESS,
+            feedback_url: None,
             unsubscribe_url: None,
             unsubscribe_secret: None,
         }
@@ -467,6 +470,7 @@ impl Settings {
                 smtp_url: secret(smtp_url),
                 from: from.0.clone(),
                 reply_to: deliver.reply_to.as_ref().map(|address| address.0.clone()),
+                has_feedback: deliver.feedback_url.is_some(),
             }),
             webhook_secret: deliver.webhook_secret.as_ref().map(secret),
             webhooks: self.source_rules().for_webhooks(),
@@ -797,8 +801,13 @@ impl SourceSettings {
 }
 
 impl DeliverSettings {
-    fn checks(&self) -> [Check; 2] {
+    fn checks(&self) -> [Check; 3] {
         [
+            (
+                set(self.feedback_url.as_ref(), is_web_with_path),
+                "deliver.feedback_url",
+                "an address such as `https://sqs.us-east-1.amazonaws.com/123456789012/mail-feedback`",
+            ),
             (
                 (1..=10_000).contains(&self.max_per_address),
                 "deliver.max_per_address",

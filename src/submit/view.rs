@@ -8,6 +8,7 @@ use super::forget::Forgotten;
 use super::jobs::{DeadLetter, Report};
 use crate::job::{JobKey, State, StateDelivery, Status};
 use crate::plan::{bytes_for_people, count_of, is_or_are, part_of};
+use crate::text::one_line;
 
 /// What was erased of an event, or would be.
 pub fn forgotten(forgotten: &Forgotten) -> String {
@@ -45,7 +46,8 @@ pub fn report(report: &Report) -> String {
     let state = &report.state;
     let mut text = format!("{}  {}\n", state.job, state.status);
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<10} {value}");
+        // A name from the bucket may have a line break in it.
+        let _ = writeln!(text, "  {name:<10} {}", one_line(&value));
     };
     line(
         "queued",
@@ -95,10 +97,11 @@ pub fn report(report: &Report) -> String {
         line("", link.clone());
     }
     if let Some(error) = &state.error {
-        line(
-            "error",
-            format!("{} (exit code {})", error.message, error.exit_code),
-        );
+        let message = format!("{} (exit code {})", error.message, error.exit_code);
+        let names = ["error"].into_iter().chain(std::iter::repeat(""));
+        for (name, said) in names.zip(message.lines()) {
+            line(name, said.to_owned());
+        }
     }
     if state.missing_count > 0 {
         line("missing", count_of(state.missing_count, "photo"));
@@ -189,7 +192,9 @@ pub fn dead_letter(letter: &DeadLetter) -> String {
         None => format!("(not one of ours)  {}", letter.what),
     };
     match &letter.reason {
-        Some(reason) if letter.job.is_some() => format!("{what}\n  it was given up: {reason}"),
+        Some(reason) if letter.job.is_some() => {
+            format!("{what}\n  it was given up: {}", one_line(reason))
+        }
         _ => what,
     }
 }
@@ -323,6 +328,23 @@ mod tests {
             lost,
             state,
         })
+    }
+
+    /// Whoever writes a state into the bucket, or names photos, writes no line of ours.
+    #[test]
+    fn names_with_line_breaks_make_no_lines() {
+        let mut state = begun();
+        let before = shown(state.clone(), false).lines().count();
+        state.archives = vec![StateArchive {
+            name: "a.zip\n  state      s3://elsewhere/".to_owned(),
+            bucket: None,
+            key: "archives/a.zip".to_owned(),
+            bytes: 1,
+            photos: 1,
+        }];
+        let text = shown(state, false);
+        assert_eq!(text.lines().count(), before + 2, "{text}");
+        assert!(text.contains("a.zip\\u000a  state"), "{text}");
     }
 
     /// Sums of a state that somebody else wrote overflowed.

@@ -62,6 +62,15 @@ resource "cloudflare_r2_bucket_lifecycle" "this" {
         condition = { type = "Age", max_age = var.keep_jobs_days * 86400 }
       }
     },
+    # How many letters an address got on a day. Containers delete it, too, where there are any.
+    {
+      id         = "expire-counts-of-letters"
+      enabled    = true
+      conditions = { prefix = "mail/letters/" }
+      delete_objects_transition = {
+        condition = { type = "Age", max_age = 3 * 86400 }
+      }
+    },
   ])
 }
 

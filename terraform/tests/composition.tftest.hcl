@@ -15,6 +15,7 @@ variables {
   r2_secret_key      = "secret"
   smtp_url           = "smtps://user:password@smtp.example.com"
   webhook_secret     = "whsec_dGhlIHNlY3JldCB3aXRoIHdoaWNoIHRlc3RzIHNpZ24="
+  unsubscribe_secret = "whsec_dGhlIHNlY3JldCB3aXRoIHdoaWNoIHRlc3RzIHNpZ24="
   google_credentials = "{\"type\": \"service_account\"}"
 }
 
@@ -26,6 +27,7 @@ run "defaults" {
       R2_BUCKET                     = "wedding-photos"
       R2_ENDPOINT                   = "https://account.r2.cloudflarestorage.com"
       R2_SECRET_ARN                 = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:mocked"
+      WPP_DELIVER__MAX_PER_ADDRESS  = "20"
       WPP_DELIVER__WEBHOOK_HOSTS    = "*"
       WPP_ENGINE__SPOOL_DIR         = "/spool"
       WPP_ENGINE__SPOOL_LIMIT       = "10GiB"
@@ -130,6 +132,9 @@ run "everything" {
     alert_to                   = ["night@example.com", "day@example.com"]
     alarm_emails               = ["night@example.com"]
     webhook_secret_version     = 1
+    unsubscribe_secret_version = 1
+    unsubscribe_url            = "https://photos.example.com/unsubscribe"
+    mail_max_per_address       = 50
     webhook_hosts              = ["hooks.example.com", "*.example.org"]
     google_credentials_version = 1
     allowed_buckets            = ["gs://my-project.appspot.com", "s3://wedding-photos/events/"]
@@ -146,6 +151,7 @@ run "everything" {
     condition = { for secret in jsondecode(module.compute.container_properties).secrets : secret.name => secret.valueFrom } == {
       GOOGLE_APPLICATION_CREDENTIALS = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:mocked"
       SMTP_URL                       = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:mocked"
+      UNSUBSCRIBE_SECRET             = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:mocked"
       WEBHOOK_SECRET                 = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:mocked"
     }
     error_message = "The container's secrets are others."
@@ -154,9 +160,12 @@ run "everything" {
   assert {
     condition = { for pair in jsondecode(module.compute.container_properties).environment : pair.name => pair.value if !startswith(pair.name, "BATCH_") && !startswith(pair.name, "R2_") } == {
       ALERT_TO                      = "night@example.com,day@example.com"
+      MAIL_FEEDBACK_URL             = "https://sqs.eu-central-1.amazonaws.com/123456789012/mocked"
       MAIL_FROM                     = "Photos <photos@example.com>"
       MAIL_REPLY_TO                 = "studio@example.com"
       PUBLIC_BASE_URL               = "https://photos.example.com"
+      UNSUBSCRIBE_URL               = "https://photos.example.com/unsubscribe"
+      WPP_DELIVER__MAX_PER_ADDRESS  = "50"
       WPP_DELIVER__WEBHOOK_HOSTS    = "hooks.example.com,*.example.org"
       WPP_ENGINE__SPOOL_DIR         = "/spool"
       WPP_ENGINE__SPOOL_LIMIT       = "10GiB"
@@ -166,6 +175,16 @@ run "everything" {
       WPP_SOURCE__ALLOWED_HOSTS     = "firebasestorage.googleapis.com/v0/b/our-project.appspot.com/,storage.googleapis.com/our-project.appspot.com/"
     }
     error_message = "The container's environment is another one."
+  }
+
+  # Letters that came back are known by this, whatever sends from the domain.
+  assert {
+    condition = alltrue([
+      module.delivery.feedback.events == toset(["BOUNCE", "COMPLAINT", "REJECT"]),
+      module.delivery.feedback.raw_message_delivery,
+      module.delivery.feedback.of_identity == "wedding-photo-processor",
+    ])
+    error_message = "SES does not report what becomes of letters."
   }
 
   # SES takes letters at this port.

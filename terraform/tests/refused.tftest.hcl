@@ -200,6 +200,37 @@ run "no_webhook_host" {
   expect_failures = [var.webhook_hosts]
 }
 
+run "unsubscribe_page_without_a_signature" {
+  command = plan
+
+  variables {
+    unsubscribe_url = "https://photos.example.com/unsubscribe"
+  }
+
+  expect_failures = [var.unsubscribe_secret_version]
+}
+
+run "unsubscribe_page_without_encryption" {
+  command = plan
+
+  variables {
+    unsubscribe_url            = "http://photos.example.com/unsubscribe"
+    unsubscribe_secret_version = 1
+  }
+
+  expect_failures = [var.unsubscribe_url]
+}
+
+run "no_letter_at_all" {
+  command = plan
+
+  variables {
+    mail_max_per_address = 0
+  }
+
+  expect_failures = [var.mail_max_per_address]
+}
+
 run "bucket_without_scheme" {
   command = plan
 

@@ -452,6 +452,110 @@ async fn who_has_got_a_letter_gets_no_other_when_somebody_else_asks() {
     assert!(is_empty(&world, &job).await);
 }
 
+/// Containers of before made a record for each subscriber's recipient, which still counts.
+#[tokio::test(start_paused = true)]
+async fn who_was_told_by_a_container_of_before_is_not_told_again() {
+    use sha2::{Digest as _, Sha256};
+    let world = World::new();
+    world.set_gate(Gate::Closed);
+    let job = world.submit(&couple()).await.job;
+    let (_, container) = world.start("c1");
+    sleep(Duration::from_secs(5)).await;
+    let state = world.state(&job).await;
+    let keys = world.bucket.list(&job.subscribers()).await.unwrap();
+    let name = &keys[0][job.subscribers().len()..];
+    let text = format!(
+        "{job}|{}|{}|done|{name}|mail-0-0",
+        state.secret, state.round
+    );
+    let id: String = Sha256::digest(text)[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let record = r#"{"outcome": "told", "attempts": 1, "owner": "c0"}"#;
+    let condition = wedding_photo_processor::bucket::Condition::Absent;
+    let key = job.delivery(&id);
+    world
+        .bucket
+        .put(&key, record.into(), condition)
+        .await
+        .unwrap();
+    world.set_gate(Gate::Open);
+    container.await.unwrap().unwrap();
+    assert_eq!(told(&world), [format!("ben@example.com: {READY}")]);
+    assert_eq!(world.state(&job).await.delivery.unwrap().mails, 2);
+}
+
+/// What Amazon SES reports, in the words of its documentation, of the letter of a delivery record.
+fn reported(index: usize, record: &str, to: &str) -> String {
+    let events = include_str!("../data/ses-events.json");
+    let events: Vec<Value> = serde_json::from_str(events).unwrap();
+    let notice = record.strip_prefix("jobs/").unwrap();
+    let notice = notice.replace("/delivery-", "/").replace(".json", "");
+    let before = "smith/0123456789abcdef0123456789abcdef/00112233445566778899aabbccddeeff";
+    let event = events[index]["event"].to_string();
+    event
+        .replace(before, &notice)
+        .replace("jane@example.com", to)
+}
+
+#[tokio::test(start_paused = true)]
+async fn letters_that_come_back_are_in_the_state_and_spam_ends_them() {
+    let world = World::new();
+    let job = world.submit(&couple()).await.job;
+    world.drain("c1").await.unwrap();
+    assert_eq!(world.state(&job).await.delivery.unwrap().mails, 2);
+    let all = world.bucket.list(&job.folder()).await.unwrap();
+    let records: Vec<&String> = all
+        .iter()
+        .filter(|key| key.contains("/delivery-"))
+        .collect();
+    let queue = wedding_photo_processor::queue::memory::MemoryQueue::new(3);
+    let take_in = async || {
+        let bucket = &*world.bucket;
+        let clock = crate::support::jobs::clock;
+        wedding_photo_processor::deliver::feedback::take_in(&queue, bucket, clock)
+            .await
+            .unwrap()
+    };
+    // Twice, as SNS and SQS may deliver it; and what is none.
+    for _ in 0..2 {
+        queue
+            .send(&reported(0, records[0], "anna@example.com"))
+            .await
+            .unwrap();
+    }
+    queue
+        .send(&reported(2, records[1], "ben@example.com"))
+        .await
+        .unwrap();
+    queue.send("hello").await.unwrap();
+    assert_eq!(take_in().await, 4);
+    assert_eq!(take_in().await, 0);
+    let delivery = world.state(&job).await.delivery.unwrap();
+    assert_eq!((delivery.mails, delivery.failed), (1, 1));
+    insta::assert_snapshot!(delivery.problems.join("\n"), @"
+    a recipient has marked an e-mail as spam, and gets no more
+    an e-mail came back: there is no such mailbox, or it takes nothing from us (General)
+    ");
+
+    // Ben gets no more, whichever job it is about.
+    let other = awaited(&json!({"email": ["ben@example.com"]}));
+    let mut other = other;
+    other["event_id"] = json!("another");
+    world.submit(&other).await;
+    world.drain("c2").await.unwrap();
+    assert_eq!(told(&world).len(), 2);
+    // A job that was forgotten is no trouble.
+    world.bucket.delete(records[0]).await.unwrap();
+    world.bucket.delete(&job.state()).await.unwrap();
+    queue
+        .send(&reported(3, records[0], "anna@example.com"))
+        .await
+        .unwrap();
+    assert_eq!(take_in().await, 1);
+}
+
 /// Who may hand in jobs may name any address: it gets so many letters a day, and none when its owner wants none.
 #[tokio::test(start_paused = true)]
 async fn one_address_gets_so_many_letters_a_day_and_none_if_it_wants_none() {

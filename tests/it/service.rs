@@ -545,6 +545,61 @@ async fn a_status_needs_no_look_at_containers() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_knows_what_amazon_ses_has_reported() {
+    let service = Service::start(Kind::Minio).await;
+    let feedback = tokio::task::spawn_blocking(|| Cloud::start(10))
+        .await
+        .unwrap();
+    let to = Mailbox::address("ok");
+    let photos = json!([service.origin.url("/0.jpg")]);
+    let notify = json!({"email": [to]});
+    let manifest = json!({"event_id": "smith", "photos": photos, "notify": notify});
+    service.write("mail.json", &manifest);
+    assert_eq!(code(&service.submit(&["mail.json"])), 0);
+    let container = service
+        .container()
+        .env(
+            "SMTP_URL",
+            format!("{}?tls=none", stores::service("TEST_SMTP_PLAIN")),
+        )
+        .env("MAIL_FROM", "photos@example.com")
+        .env("MAIL_FEEDBACK_URL", &feedback.queue_url)
+        .output()
+        .unwrap();
+    assert_eq!(code(&container), 0, "{}", said(&container));
+    let received = Mailbox::received(&to).remove(0);
+    let raw = String::from_utf8_lossy(&received.raw).into_owned();
+    let notice = raw
+        .lines()
+        .find_map(|line| line.strip_prefix("X-Photo-Notice: "));
+    let events = include_str!("../data/ses-events.json");
+    let events: Vec<Value> = serde_json::from_str(events).unwrap();
+    let before = "smith/0123456789abcdef0123456789abcdef/00112233445566778899aabbccddeeff";
+    let event = events[0]["event"].to_string();
+    let queue = crate::queue::at(&feedback.queue_url).await;
+    let event = event.replace(before, notice.unwrap().trim());
+    queue.post(&event).await.unwrap();
+    let job = notice.unwrap().rsplit_once('/').unwrap().0;
+    let output = service
+        .command(env!("CARGO_BIN_EXE_submit"), &["status", job, "--json"])
+        .env("MAIL_FEEDBACK_URL", &feedback.queue_url)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    let state: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(state["delivery"]["failed"], 1, "{state:#}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains(&to));
+    // Without the right to look, a status is as it is.
+    let output = service
+        .command(env!("CARGO_BIN_EXE_submit"), &["status", job])
+        .env("MAIL_FEEDBACK_URL", format!("{}-none", feedback.queue_url))
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0);
+    assert_said!(said(&output));
+}
+
 /// With a doorbell, callers need nothing of Batch. The pipe behind it, which submits a job for each ring, is
 /// `EventBridge`'s, and the test takes its place.
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use serde_json::json;
 use wedding_photo_processor::clock;
 use wedding_photo_processor::deliver::wire::{MailOptions, SecretText, Wire, WireOptions};
 use wedding_photo_processor::deliver::{Call, Courier as _, Mail, Notice, Undelivered};
+use wedding_photo_processor::job::JobKey;
 use wedding_photo_processor::letter::{Letter, samples};
 
 use crate::support::mail::{Mailbox, wait_for};
@@ -18,6 +19,7 @@ fn wire(smtp_url: &str) -> Wire {
             smtp_url: SecretText(smtp_url.to_owned()),
             from: "Zoë's Photos <photos@example.com>".to_owned(),
             reply_to: Some("studio@example.com".to_owned()),
+            has_feedback: true,
         }),
         webhook_secret: Some(SecretText(service("TEST_WEBHOOK_SECRET"))),
         allow_private: true,
@@ -35,10 +37,16 @@ fn letter(name: &str) -> Letter {
     all.find(|(sample, _)| *sample == name).unwrap().1
 }
 
+fn job() -> JobKey {
+    let event = "smith-jones_2026.".repeat(7);
+    format!("{event}/{:032x}", 7).parse().unwrap()
+}
+
 async fn send(wire: &Wire, to: &str, letter: &Letter) -> Result<(), Undelivered> {
     let mail = Mail {
         id: format!("{:032x}", rand::random::<u128>()),
         to: to.to_owned(),
+        job: job(),
         letter: letter.clone(),
         addressee: None,
         unsubscribe: None,
@@ -110,9 +118,11 @@ async fn one_click_ends_letters_where_there_is_a_page() {
         7,
         "x".repeat(43)
     );
+    let id = format!("{:032x}", rand::random::<u128>());
     let mail = Mail {
-        id: format!("{:032x}", rand::random::<u128>()),
+        id: id.clone(),
         to: to.clone(),
+        job: job(),
         letter: letter("ready"),
         addressee: None,
         unsubscribe: Some(link.clone()),
@@ -131,6 +141,9 @@ async fn one_click_ends_letters_where_there_is_a_page() {
         head.contains("\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"),
         "{head}"
     );
+    // What comes back is known by this.
+    let notice = format!("\r\nX-Photo-Notice: {}/{id}\r\n", job());
+    assert!(head.contains(&notice), "{head}");
 }
 
 #[tokio::test]
@@ -140,6 +153,7 @@ async fn domains_in_any_script_are_sent_in_ascii() {
             smtp_url: SecretText(relay()),
             from: "Fotos <fotos@b\u{fc}cher.example>".to_owned(),
             reply_to: Some("studio@b\u{fc}cher.example".to_owned()),
+            has_feedback: false,
         }),
         ..WireOptions::default()
     };

@@ -1,6 +1,7 @@
 // The vectors in tests/data, which the Rust side runs as well (src/job/key.rs, src/job/message.rs,
 // src/job/subscriber.rs, src/manifest/parse.rs, src/deliver/webhook.rs).
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { caller, data, finish, worker } from "./support.mjs";
 
@@ -91,6 +92,27 @@ describe("webhooks", () => {
       assert.match((await hook({ ...vector, body: "x".repeat(2 ** 20) })).error.message, /longer/);
     });
   }
+  test("one that arrives in very many parts", async () => {
+    const [{ secret, timestamp }] = vectors;
+    const body = JSON.stringify({ type: "job.completed", data: { missing: Array.from({ length: 5000 }, (_, n) => `IMG_${n} ü.jpg`) } });
+    const signature = createHmac("sha256", Buffer.from(secret.slice(6), "base64")).update(`msg_9.${timestamp}.${body}`).digest("base64");
+    const bytes = Buffer.from(body);
+    const parts = new ReadableStream({
+      start(controller) {
+        // So that characters are cut in two as well.
+        for (let at = 0; at < bytes.length; at += 101) controller.enqueue(bytes.subarray(at, at + 101));
+        controller.close();
+      },
+    });
+    const asked = await miniflare.dispatchFetch(`http://worker/verify?${new URLSearchParams({ secret, now: timestamp })}`, {
+      method: "POST",
+      body: parts,
+      duplex: "half",
+      headers: { "webhook-id": "msg_9", "webhook-timestamp": timestamp, "webhook-signature": `v1,${signature}` },
+    });
+    assert.deepEqual((await asked.json()).answer, JSON.parse(body));
+  });
+
   for (const secret of ["", "whsec_", "whsec_?", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
     test(`the secret ${JSON.stringify(secret)} is none`, async () => {
       const { error } = await hook(vectors[0], { secret });

@@ -20,7 +20,7 @@ use wedding_photo_processor::settings::{Loaded, LogFormat, Settings};
 use wedding_photo_processor::sink::discard::DiscardSink;
 use wedding_photo_processor::sink::file::FileSink;
 use wedding_photo_processor::sink::s3::S3Sink;
-use wedding_photo_processor::text::shown;
+use wedding_photo_processor::text::{one_line, shown};
 use wedding_photo_processor::verify::{self, Completeness, Findings};
 
 use crate::args::{Command, DemoArgs, PlanArgs, RunArgs, VerifyArgs};
@@ -282,7 +282,7 @@ fn verification_text(verification: &Verification) -> String {
             findings
                 .problems
                 .iter()
-                .map(|problem| format!("  {problem}")),
+                .map(|problem| format!("  {}", one_line(problem))),
         );
     }
     if let Some(completeness) = &verification.completeness {
@@ -300,13 +300,13 @@ fn verification_text(verification: &Verification) -> String {
             completeness
                 .problems
                 .iter()
-                .map(|problem| format!("  {problem}")),
+                .map(|problem| format!("  {}", one_line(problem))),
         );
         lines.extend(
             completeness
                 .noted_missing
                 .iter()
-                .map(|name| format!("  `{name}` is missing")),
+                .map(|name| format!("  `{}` is missing", one_line(name))),
         );
     }
     lines.join("\n")

@@ -50,6 +50,7 @@ pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
         owner.log_stream,
         "draining the job queue"
     );
+    services::take_in_feedback(settings, &service.aws, &service.bucket).await;
     let watch = tokio::spawn(host::watch_for_interruption(http, context.cancel.clone()));
     let worker = Worker {
         bucket: Arc::new(service.bucket),

@@ -54,6 +54,18 @@ impl Context {
     }
 }
 
+impl Context {
+    async fn take_in_feedback(&self, service: &Service) -> Result<(), Failure> {
+        if self.settings.deliver.feedback_url.is_some() {
+            let options = self.settings.aws_options().map_err(Failure::usage)?;
+            let http = services::http()?;
+            let aws = services::aws(&options, &http).await?;
+            services::take_in_feedback(&self.settings, &aws, &service.bucket).await;
+        }
+        Ok(())
+    }
+}
+
 pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failure> {
     match args.command {
         None => submit(args.submit, context).await,
@@ -101,6 +113,7 @@ async fn submit(args: SubmitArgs, context: &Context) -> Result<ExitCode, Failure
 
 async fn status(args: &JobArgs, context: &Context) -> Result<ExitCode, Failure> {
     let service = context.service().await?;
+    context.take_in_feedback(&service).await?;
     let job = service.find(&args.job).await?;
     show(&service, &job, args.json).await?;
     Ok(ExitCode::Done)

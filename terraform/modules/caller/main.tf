@@ -64,6 +64,17 @@ data "aws_iam_policy_document" "operate" {
     resources = [var.queue_arn]
   }
 
+  # For `submit status`: letters that came back.
+  dynamic "statement" {
+    for_each = var.with_feedback ? [1] : []
+
+    content {
+      sid       = "TakeInFeedback"
+      actions   = ["sqs:DeleteMessage", "sqs:ReceiveMessage"]
+      resources = [var.feedback_arn]
+    }
+  }
+
   statement {
     sid       = "LookAtDeadLetters"
     actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]

@@ -41,6 +41,18 @@ variable "doorbell_arn" {
   default     = null
 }
 
+variable "with_feedback" {
+  description = "Whether SES reports to the queue at `feedback_arn`."
+  type        = bool
+  default     = false
+}
+
+variable "feedback_arn" {
+  description = "The queue of what becomes of letters (SQS), where there is one."
+  type        = string
+  default     = null
+}
+
 variable "environment" {
   description = "What a caller is told, without secrets."
   type        = map(string)

@@ -114,6 +114,16 @@ data "aws_iam_policy_document" "job" {
   }
 
   dynamic "statement" {
+    for_each = var.with_feedback ? [1] : []
+
+    content {
+      sid       = "TakeInFeedback"
+      actions   = ["sqs:DeleteMessage", "sqs:ReceiveMessage"]
+      resources = [var.feedback_arn]
+    }
+  }
+
+  dynamic "statement" {
     for_each = length(var.readable_secret_arns) > 0 ? [1] : []
 
     content {

@@ -154,6 +154,18 @@ variable "dead_letters_arn" {
   type        = string
 }
 
+variable "with_feedback" {
+  description = "Whether SES reports to the queue at `feedback_arn`."
+  type        = bool
+  default     = false
+}
+
+variable "feedback_arn" {
+  description = "The queue of what becomes of letters (SQS), where there is one."
+  type        = string
+  default     = null
+}
+
 variable "log_group" {
   description = "Log group of the containers."
   type = object({

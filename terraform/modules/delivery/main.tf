@@ -15,10 +15,152 @@ locals {
   data.aws_region.current.name) : null
 }
 
+# What becomes of letters is reported: that they came back, or were marked as spam.
+resource "aws_sesv2_configuration_set" "this" {
+  count = local.ses ? 1 : 0
+
+  configuration_set_name = var.name
+  tags                   = var.tags
+
+  delivery_options {
+    tls_policy = "REQUIRE"
+  }
+
+  reputation_options {
+    reputation_metrics_enabled = true
+  }
+
+  # Nobody is written to again whose mailbox is not there, or who wants nothing.
+  suppression_options {
+    suppressed_reasons = ["BOUNCE", "COMPLAINT"]
+  }
+}
+
+resource "aws_sesv2_configuration_set_event_destination" "feedback" {
+  count = local.ses ? 1 : 0
+
+  configuration_set_name = aws_sesv2_configuration_set.this[0].configuration_set_name
+  event_destination_name = "feedback"
+
+  event_destination {
+    enabled              = true
+    matching_event_types = ["BOUNCE", "COMPLAINT", "REJECT"]
+
+    sns_destination {
+      topic_arn = aws_sns_topic.feedback[0].arn
+    }
+  }
+
+  # SES tries the topic when it is told of it.
+  depends_on = [aws_sns_topic_policy.feedback]
+}
+
+resource "aws_sns_topic" "feedback" {
+  count = local.ses ? 1 : 0
+
+  name = "${var.name}-mail-feedback"
+  tags = var.tags
+}
+
+data "aws_iam_policy_document" "topic" {
+  count = local.ses ? 1 : 0
+
+  statement {
+    sid       = "SesReports"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.feedback[0].arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["ses.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [data.aws_caller_identity.current.account_id]
+    }
+  }
+}
+
+resource "aws_sns_topic_policy" "feedback" {
+  count = local.ses ? 1 : 0
+
+  arn    = aws_sns_topic.feedback[0].arn
+  policy = data.aws_iam_policy_document.topic[0].json
+}
+
+# Kept until a container, or an operator's `submit status`, takes it in. It holds addresses.
+resource "aws_sqs_queue" "feedback" {
+  count = local.ses ? 1 : 0
+
+  name                      = "${var.name}-mail-feedback"
+  message_retention_seconds = 1209600
+  sqs_managed_sse_enabled   = true
+  tags                      = var.tags
+}
+
+data "aws_iam_policy_document" "queue" {
+  count = local.ses ? 1 : 0
+
+  statement {
+    sid       = "TopicSends"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.feedback[0].arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["sns.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [aws_sns_topic.feedback[0].arn]
+    }
+  }
+
+  statement {
+    sid       = "OnlyTls"
+    effect    = "Deny"
+    actions   = ["sqs:ReceiveMessage"]
+    resources = [aws_sqs_queue.feedback[0].arn]
+
+    principals {
+      type        = "AWS"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_sqs_queue_policy" "feedback" {
+  count = local.ses ? 1 : 0
+
+  queue_url = aws_sqs_queue.feedback[0].id
+  policy    = data.aws_iam_policy_document.queue[0].json
+}
+
+resource "aws_sns_topic_subscription" "feedback" {
+  count = local.ses ? 1 : 0
+
+  topic_arn            = aws_sns_topic.feedback[0].arn
+  protocol             = "sqs"
+  endpoint             = aws_sqs_queue.feedback[0].arn
+  raw_message_delivery = true
+}
+
 resource "aws_sesv2_email_identity" "this" {
   count = local.ses ? 1 : 0
 
   email_identity = var.ses_domain
+  # For all that is sent from the domain, so that no letter must name it.
+  configuration_set_name = aws_sesv2_configuration_set.this[0].configuration_set_name
 
   dkim_signing_attributes {
     next_signing_key_length = "RSA_2048_BIT"
@@ -38,9 +180,12 @@ data "aws_iam_policy_document" "smtp" {
   count = local.ses ? 1 : 0
 
   statement {
-    sid       = "Send"
-    actions   = ["ses:SendRawEmail"]
-    resources = ["arn:${data.aws_partition.current.partition}:ses:${data.aws_region.current.name}:${data.aws_caller_identity.current.account_id}:identity/${var.ses_domain}"]
+    sid     = "Send"
+    actions = ["ses:SendRawEmail"]
+    # A configuration set that is used must be allowed, too, also where it is the identity's own.
+    resources = [for resource in ["identity/${var.ses_domain}", "configuration-set/${var.name}"] :
+      "arn:${data.aws_partition.current.partition}:ses:${data.aws_region.current.name}:${data.aws_caller_identity.current.account_id}:${resource}"
+    ]
   }
 }
 
@@ -87,5 +232,18 @@ module "webhook_secret" {
 
   value         = var.webhook_secret
   value_version = var.webhook_secret_version
+  recovery_days = var.secret_recovery_days
+}
+
+module "unsubscribe_secret" {
+  source = "../secret"
+  count  = var.unsubscribe_secret_version > 0 ? 1 : 0
+
+  name        = "${var.name}/unsubscribe-secret"
+  description = "What links are signed with by which recipients get no more letters of ${var.name}"
+  tags        = var.tags
+
+  value         = var.unsubscribe_secret
+  value_version = var.unsubscribe_secret_version
   recovery_days = var.secret_recovery_days
 }

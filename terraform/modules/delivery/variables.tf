@@ -58,6 +58,25 @@ variable "webhook_secret_version" {
   default     = 0
 }
 
+variable "unsubscribe_secret" {
+  description = "What unsubscribe links are signed with: `whsec_` and 24 to 64 random bytes in base64. Needed when `unsubscribe_secret_version` is new."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+
+  validation {
+    condition     = var.unsubscribe_secret == null ? true : can(regex("^whsec_[A-Za-z0-9+/]{32,86}={0,2}$", var.unsubscribe_secret))
+    error_message = "unsubscribe_secret must be `whsec_` and 24 to 64 random bytes in base64: echo whsec_$(head -c 32 /dev/urandom | base64)."
+  }
+}
+
+variable "unsubscribe_secret_version" {
+  description = "A number that is raised when `unsubscribe_secret` is new; 0: no such links."
+  type        = number
+  default     = 0
+}
+
 variable "secret_recovery_days" {
   description = "For how many days destroyed secrets can be restored: 0, or 7 to 30."
   type        = number
