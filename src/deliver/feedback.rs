@@ -82,6 +82,13 @@ struct Recipient {
     email_address: String,
 }
 
+/// What a topic wraps messages in, where its subscription does not deliver them raw.
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(rename = "Message")]
+    message: String,
+}
+
 /// What became of a letter.
 #[derive(Debug, PartialEq, Eq)]
 struct Feedback {
@@ -98,6 +105,8 @@ struct Feedback {
 impl Feedback {
     /// `None` if there is nothing to tell, or it is nothing of SES.
     fn parse(body: &str) -> Option<Self> {
+        let envelope = serde_json::from_str::<Envelope>(body).ok();
+        let body = envelope.as_ref().map_or(body, |envelope| &envelope.message);
         let event: Event = serde_json::from_str(body).ok()?;
         let mut complained = Vec::new();
         let (problem, came_back) = match (event.kind.as_str(), event.bounce, event.complaint) {
@@ -158,9 +167,8 @@ pub async fn take_in<B: Bucket, Q: Queue>(
         if let Some(feedback) = Feedback::parse(&delivery.body) {
             note(bucket, &feedback, clock).await?;
         } else {
-            tracing::warn!(
-                "a message in the queue of feedback is none of Amazon SES, and is dropped"
-            );
+            // Such as the one by which SES tries a topic.
+            tracing::info!("a message in the queue of feedback reports nothing, and is dropped");
         }
         queue.delete(&delivery).await?;
     }
@@ -177,6 +185,7 @@ async fn note<B: Bucket>(bucket: &B, feedback: &Feedback, clock: Clock) -> Resul
     tracing::warn!(%job, notice.id = notice, "{}", feedback.problem);
     let mut is_news = true;
     if feedback.came_back {
+        // Not news where it was noted before, also by a container that was stopped before it told the state.
         is_news = change(bucket, &job.delivery(notice), |bytes| {
             let record: Record = serde_json::from_slice(bytes).ok()?;
             let record = record.came_back(&feedback.problem, clock())?;
@@ -184,24 +193,25 @@ async fn note<B: Bucket>(bucket: &B, feedback: &Feedback, clock: Clock) -> Resul
         })
         .await?;
     }
-    if is_news {
-        change(bucket, &job.state(), |bytes| {
-            let mut state = State::of(job, bytes).ok()?;
-            let delivery = state.delivery.get_or_insert_with(StateDelivery::default);
-            if feedback.came_back && delivery.mails > 0 {
-                delivery.mails -= 1;
-                delivery.failed = delivery.failed.saturating_add(1);
-            }
-            let is_known = delivery.problems.contains(&feedback.problem);
-            if !is_known && delivery.problems.len() < PROBLEMS_KEPT {
-                delivery.problems.push(feedback.problem.clone());
-                delivery.problems.sort();
-            }
-            state.updated_at = clock();
-            Some(state.to_json())
-        })
-        .await?;
-    }
+    change(bucket, &job.state(), |bytes| {
+        let mut state = State::of(job, bytes).ok()?;
+        let delivery = state.delivery.get_or_insert_with(StateDelivery::default);
+        let is_known = delivery.problems.contains(&feedback.problem);
+        if is_known && !is_news {
+            return None;
+        }
+        if feedback.came_back && delivery.mails > 0 {
+            delivery.mails -= 1;
+            delivery.failed = delivery.failed.saturating_add(1);
+        }
+        if !is_known && delivery.problems.len() < PROBLEMS_KEPT {
+            delivery.problems.push(feedback.problem.clone());
+            delivery.problems.sort();
+        }
+        state.updated_at = clock();
+        Some(state.to_json())
+    })
+    .await?;
     Ok(())
 }
 
@@ -241,7 +251,21 @@ mod tests {
             .map(|event| format!("{:#?}", Feedback::parse(&event["event"].to_string())))
             .collect();
         insta::assert_snapshot!(told.join("\n"));
-        for body in ["", "{}", "[]", r#"{"eventType": "Bounce", "mail": {}}"#] {
+        // Delivered without `RawMessageDelivery`.
+        let event = events[0]["event"].to_string();
+        let envelope = serde_json::json!({"Type": "Notification", "Message": event});
+        assert_eq!(
+            Feedback::parse(&envelope.to_string()),
+            Feedback::parse(&event)
+        );
+        let tried = "Successfully validated SNS topic for Amazon SES event publishing.";
+        for body in [
+            tried,
+            "",
+            "{}",
+            "[]",
+            r#"{"eventType": "Bounce", "mail": {}}"#,
+        ] {
             assert_eq!(Feedback::parse(body), None);
         }
     }

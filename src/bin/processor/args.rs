@@ -15,7 +15,7 @@ use wedding_photo_processor::cli::args::{EngineArgs, ManifestArgs, SettingsArgs}
     after_help = "Settings come from the defaults, wedding-photo-processor.toml, WPP_<SECTION>__<KEY> \
                   in the environment, and the options, in this order; see `processor config`.\n\
                   Exit codes: 0 done, 2 usage or settings, 65 bad manifest or damaged archive, \
-                  66 photos missing, 75 failed but worth another try, 130/143 interrupted. While \
+                  66 photos missing, 70 aborted again, 75 failed but worth another try, 130/143 interrupted. While \
                   draining the queue they speak of the container, never of one job."
 )]
 pub(crate) struct Args {

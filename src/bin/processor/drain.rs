@@ -50,7 +50,7 @@ pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
         owner.log_stream,
         "draining the job queue"
     );
-    services::take_in_feedback(settings, &service.aws, &service.bucket).await;
+    let (aws, bucket) = (service.aws, service.bucket.clone());
     let watch = tokio::spawn(host::watch_for_interruption(http, context.cancel.clone()));
     let worker = Worker {
         bucket: Arc::new(service.bucket),
@@ -63,7 +63,12 @@ pub(crate) async fn drain(context: &Context) -> Result<ExitCode, Failure> {
         clock: clock::system,
         metrics: output::line,
     };
-    let drained = processor::drain(Arc::new(worker), &context.cancel).await;
+    // Jobs need not wait for it.
+    let feedback = services::take_in_feedback(settings, &aws, &bucket);
+    let (drained, _) = tokio::join!(
+        processor::drain(Arc::new(worker), &context.cancel),
+        context.cancel.run_until_cancelled(feedback),
+    );
     watch.abort();
     let drained = drained?;
     let (done, failed, put_aside) = (drained.done, drained.failed, drained.put_aside);

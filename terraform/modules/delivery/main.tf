@@ -22,10 +22,6 @@ resource "aws_sesv2_configuration_set" "this" {
   configuration_set_name = var.name
   tags                   = var.tags
 
-  delivery_options {
-    tls_policy = "REQUIRE"
-  }
-
   reputation_options {
     reputation_metrics_enabled = true
   }
