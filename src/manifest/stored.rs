@@ -233,6 +233,7 @@ mod tests {
             ("s3://photos/jobs/", false),
             ("s3://photos/jobs/e/1/manifest.json", false),
             ("s3://photos/archives/", false),
+            ("s3://photos/mail/unsubscribed/", false),
             ("s3://photos/archives/e/1-5ec/Smith.zip", false),
             ("s3://photos/builds/1/index.json", false),
             // MinIO and others take all of these for `jobs/e/1/manifest.json`.
