@@ -19,7 +19,7 @@ use crate::s3::{S3Bucket, S3Options, S3Store};
 use crate::settings::{ContainerNames, Settings, SettingsError};
 use crate::source::routed::RoutedSource;
 
-/// How long taking in feedback may hold up others.
+/// The longest time that reading feedback may take.
 const FEEDBACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// A client for HTTP, which all services share.
@@ -95,7 +95,7 @@ pub struct Service {
 /// The account at AWS.
 ///
 /// # Errors
-/// If its keys cannot be had.
+/// If its credentials are unavailable.
 pub async fn aws(options: &AwsOptions, http: &HyperClient) -> Result<Aws, Failure> {
     Aws::new(options, http).await.map_err(|error| {
         let code = match error.kind {
@@ -134,8 +134,7 @@ pub async fn service(
     })
 }
 
-/// Takes in what Amazon SES reports of letters, where it does. What goes wrong is only logged: it can be taken in
-/// later.
+/// Reads the feedback queue of Amazon SES, if one is set. Errors are only logged: the next run reads it again.
 pub async fn take_in_feedback(settings: &Settings, aws: &Aws, bucket: &S3Bucket) {
     let Some(url) = &settings.deliver.feedback_url else {
         return;
@@ -153,12 +152,12 @@ pub async fn take_in_feedback(settings: &Settings, aws: &Aws, bucket: &S3Bucket)
     }
 }
 
-/// Where containers run, as the settings choose.
+/// The compute that the settings choose.
 #[derive(Debug, Clone)]
 pub enum Containers {
-    /// AWS Batch is asked.
+    /// Direct calls of AWS Batch.
     Batch(Box<BatchCompute>),
-    /// A pipe asks it, for whoever rings.
+    /// A message to the doorbell, from which a pipe submits the Batch job.
     Doorbell(Box<Doorbell>),
 }
 

@@ -1,18 +1,18 @@
-//! Containers that somebody else asks Batch for: whoever wants one sends a message to the *doorbell*, a queue of
-//! SQS from which a pipe of `EventBridge` submits one job, with the same parameters each time.
+//! Containers by way of a *doorbell*: an SQS queue. For each message in it, an `EventBridge` pipe submits one Batch
+//! job, always with the same parameters.
 //!
 //! `batch:SubmitJob` allows any command and any environment for our image, with the container's own rights, and IAM
-//! has no condition for them. Who may only ring chooses neither.
+//! has no condition for them. A caller that may only ring chooses neither.
 
 use super::{Active, Compute, ComputeError, ContainerJob};
 use crate::aws::Aws;
 use crate::queue::Queue as _;
 use crate::queue::sqs::SqsQueue;
 
-/// What is sent. The pipe does not look at it.
+/// The message body. The pipe ignores it.
 const RING: &str = "a container, please";
 
-/// A doorbell, and the queue of the jobs that containers take.
+/// A doorbell, and the job queue that containers drain.
 #[derive(Debug, Clone)]
 pub struct Doorbell {
     bell: SqsQueue,
@@ -20,7 +20,7 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    /// The doorbell at `url`. `jobs` tells how many containers there are.
+    /// Creates the doorbell at `url`. The depth of `jobs` stands for the number of containers.
     pub fn new(aws: &Aws, url: &str, jobs: SqsQueue) -> Self {
         Self {
             bell: SqsQueue::new(aws, url, "`BATCH_DOORBELL_URL`"),
@@ -30,14 +30,14 @@ impl Doorbell {
 }
 
 impl Compute for Doorbell {
-    /// Rings, and tells `doorbell:` and the message's id: who rings does not learn the job's.
+    /// Sends a message, and returns `doorbell:` and its id. The id of the Batch job is not known to the caller.
     async fn submit(&self, _name: &str) -> Result<String, ComputeError> {
         let id = self.bell.post(RING).await?;
         Ok(format!("doorbell:{id}"))
     }
 
-    /// One container for each message in the queue of jobs: each was sent by somebody who rang. Containers that
-    /// are idle for the last time are not counted, so one too many may be asked for; it ends by itself.
+    /// Counts one container for each message in the job queue, since each sender rang once. Idle containers are not
+    /// counted, so there may be one too many; it exits when the queue is empty.
     async fn active(&self, enough: usize) -> Result<Active, ComputeError> {
         let depth = self.jobs.depth().await?;
         Ok(Active {
@@ -46,7 +46,7 @@ impl Compute for Doorbell {
         })
     }
 
-    /// Nothing: what Batch knows of its jobs is for operators.
+    /// Returns `None`: only operators may describe Batch jobs.
     async fn describe(&self, _id: &str) -> Result<Option<ContainerJob>, ComputeError> {
         Ok(None)
     }

@@ -57,7 +57,7 @@ pub enum ComputeError {
     /// Batch did not do what it was asked.
     #[error(transparent)]
     Aws(#[from] AwsError),
-    /// A queue did not, by which containers are asked for or counted.
+    /// The doorbell or the job queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
 }

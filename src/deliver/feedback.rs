@@ -1,9 +1,8 @@
-//! What becomes of letters after a mail server has taken them: Amazon SES publishes that they came back, or that a
-//! reader holds them to be spam, and a queue keeps it ("Contents of event data that Amazon SES publishes to Amazon
-//! SNS", in its Developer Guide).
+//! Bounces and complaints. Amazon SES publishes them to a topic, and the topic sends them to a queue ("Contents of
+//! event data that Amazon SES publishes to Amazon SNS", in its Developer Guide).
 //!
-//! It comes seconds to days later. Whoever looks first takes it in: containers when they start, and operators who
-//! ask how a job is. Then it is in the letter's record and in the job's state.
+//! They arrive seconds to days after the e-mail. Containers read the queue when they start, and `submit status`
+//! before it answers. Both note bounces in the e-mail's record and in the job's state.
 
 use std::time::Duration;
 
@@ -18,30 +17,30 @@ use crate::clock::Clock;
 use crate::job::{JobKey, State};
 use crate::queue::{Queue, QueueError};
 
-/// The header that says which letter of which job it is: `event/job/notice`. SES repeats it.
+/// The header that names job and notification, `event/job/notice`. SES repeats it in its events.
 pub(super) const NOTICE: &str = "X-Photo-Notice";
-/// Messages that are taken in at once.
+/// The most messages that one call reads.
 const AT_MOST: usize = 100;
-/// How long a message is hidden while it is taken in.
+/// The visibility timeout of a message while it is noted.
 const HIDE: Duration = Duration::from_secs(30);
-/// How often an object is written that somebody else writes, too.
+/// Attempts at a conditional write.
 const MAX_CONFLICTS: u32 = 5;
 
-/// Why feedback could not be taken in. What was not is left for the next who look.
+/// A failure to read feedback. Unread messages stay in the queue.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedbackError {
     /// The queue cannot be used.
-    #[error("the queue of what mail servers report cannot be used")]
+    #[error("the feedback queue is unavailable")]
     Queue(#[from] QueueError),
     /// The bucket cannot be used.
-    #[error("the bucket cannot be used")]
+    #[error("the bucket is unavailable")]
     Bucket(#[from] BucketError),
 }
 
-/// What SES publishes, as far as it is looked at.
+/// The fields of an SES event that matter here.
 #[derive(Deserialize)]
 struct Event {
-    /// `notificationType` where a topic hears of an identity and not of a configuration set.
+    /// The type; notifications of an identity call it `notificationType`.
     #[serde(rename = "eventType", alias = "notificationType")]
     kind: String,
     mail: Sent,
@@ -82,28 +81,28 @@ struct Recipient {
     email_address: String,
 }
 
-/// What a topic wraps messages in, where its subscription does not deliver them raw.
+/// The envelope of a topic without raw message delivery.
 #[derive(Deserialize)]
 struct Envelope {
     #[serde(rename = "Message")]
     message: String,
 }
 
-/// What became of a letter.
+/// A bounce, a rejection or a complaint.
 #[derive(Debug, PartialEq, Eq)]
 struct Feedback {
-    /// Which one, where it is one of ours.
+    /// The job and the notification, if the event names one of ours.
     letter: Option<(JobKey, String)>,
-    /// What to tell, without addresses.
+    /// The problem in words, without addresses.
     problem: String,
-    /// Whether nobody has got it.
+    /// True if the e-mail did not arrive.
     came_back: bool,
-    /// Who wants no more.
+    /// Recipients who complained.
     complained: Vec<Addressee>,
 }
 
 impl Feedback {
-    /// `None` if there is nothing to tell, or it is nothing of SES.
+    /// Parses a message; `None` for anything but a bounce, a rejection or a complaint.
     fn parse(body: &str) -> Option<Self> {
         let envelope = serde_json::from_str::<Envelope>(body).ok();
         let body = envelope.as_ref().map_or(body, |envelope| &envelope.message);
@@ -149,7 +148,7 @@ impl Feedback {
     }
 }
 
-/// Takes in what is in the queue; returns how many messages that were.
+/// Reads the queue, and notes what it says; returns the number of messages.
 ///
 /// # Errors
 /// If the queue or the bucket cannot be used.
@@ -168,7 +167,7 @@ pub async fn take_in<B: Bucket, Q: Queue>(
             note(bucket, &feedback, clock).await?;
         } else {
             // Such as the one by which SES tries a topic.
-            tracing::info!("a message in the queue of feedback reports nothing, and is dropped");
+            tracing::info!("dropped a feedback message that reports no problem");
         }
         queue.delete(&delivery).await?;
     }
@@ -215,7 +214,7 @@ async fn note<B: Bucket>(bucket: &B, feedback: &Feedback, clock: Clock) -> Resul
     Ok(())
 }
 
-/// Changes an object, where it is there and there is something to change; returns whether it did.
+/// Changes an object by a conditional write; returns false if there is no object or nothing to change.
 async fn change<B: Bucket>(
     bucket: &B,
     key: &str,

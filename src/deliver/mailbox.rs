@@ -1,8 +1,7 @@
-//! What is kept about an address, whichever jobs name it: how many letters it has got today, and that its owner
-//! wants no more of them.
+//! Limits for one address, across all jobs: a count of e-mails for each day, and an opt-out.
 //!
-//! Who may hand in jobs may name any address. So its owner can end that, and until then a limit a day holds.
-//! Addresses are kept as hashes: enough to know one again, and nothing to write to.
+//! A caller may name any address in a manifest, so the owner of the address needs a way out and a daily limit.
+//! Addresses are stored as hashes.
 
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
@@ -14,9 +13,9 @@ use crate::bucket::{Bucket, BucketError, Condition};
 use crate::job::Layout;
 use crate::mail_address;
 
-/// Writes of a count that others change at the same time.
+/// Attempts at a conditional write.
 const MAX_CONFLICTS: u32 = 10;
-/// For how many days counts are kept.
+/// Days before a count is deleted.
 const COUNTS_KEPT: i64 = 2;
 
 /// An address as a hash: 32 hexadecimal digits.
@@ -24,8 +23,8 @@ const COUNTS_KEPT: i64 = 2;
 pub struct Addressee(String);
 
 impl Addressee {
-    /// The one at this address, which is compared as mail servers compare: the domain in lower case and ASCII, the
-    /// part in front of it exactly as it is (RFC 5321, 2.4).
+    /// Hashes an address. The domain is compared in lower case and ASCII, the part in front of it exactly
+    /// (RFC 5321, 2.4).
     pub fn of(address: &str) -> Self {
         let hash = Sha256::digest(format!("addressee|{}", normal(address)));
         let digits = hash[..16].iter().map(|byte| format!("{byte:02x}"));
@@ -43,7 +42,7 @@ pub(super) fn normal(address: &str) -> String {
     }
 }
 
-/// A page where people say that they want no more letters (RFC 8058, "one-click unsubscription").
+/// The unsubscribe page (RFC 8058, "one-click unsubscription").
 #[derive(Debug)]
 pub struct Unsubscribe {
     url: String,
@@ -51,13 +50,13 @@ pub struct Unsubscribe {
 }
 
 impl Unsubscribe {
-    /// The page at `url`, which has the same secret (`whsec_…`); `None` if the secret is none.
+    /// Creates links to the page at `url`, signed with `secret` (`whsec_…`); `None` if the secret is malformed.
     pub fn new(url: String, secret: &str) -> Option<Self> {
         let signer = Signer::new(secret)?;
         Some(Self { url, signer })
     }
 
-    /// The link by which one addressee, and nobody else, says so.
+    /// Returns the link that unsubscribes this addressee and no other.
     pub(super) fn link(&self, Addressee(hash): &Addressee) -> Option<String> {
         // As webhooks are signed, whose ids all begin with `msg_`.
         let signature = self
@@ -77,7 +76,7 @@ struct Letters {
     letters: u32,
 }
 
-/// Returns whether an addressee wants no more letters.
+/// Returns whether an addressee has unsubscribed.
 ///
 /// # Errors
 /// If the bucket cannot be read.
@@ -88,7 +87,7 @@ pub(super) async fn wants_no_more<B: Bucket>(
     Ok(bucket.get(&Layout::unsubscribed(hash)).await?.is_some())
 }
 
-/// Notes that an addressee wants no more letters.
+/// Unsubscribes an addressee.
 ///
 /// # Errors
 /// If the bucket cannot be written.
@@ -103,7 +102,7 @@ pub(super) async fn end_letters<B: Bucket>(
     Ok(())
 }
 
-/// Counts a letter of today; returns whether it is within the limit.
+/// Counts one e-mail for today; returns false if the limit is reached.
 ///
 /// # Errors
 /// If the bucket cannot be used.
@@ -139,7 +138,7 @@ pub(super) async fn count<B: Bucket>(
     unreachable!("the last conflict is an error")
 }
 
-/// Deletes the counts of days that are over.
+/// Deletes the counts of past days.
 ///
 /// # Errors
 /// If the bucket cannot be used.

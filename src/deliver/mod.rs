@@ -46,8 +46,8 @@ pub(crate) const MAX_WEBHOOKS: usize = 50;
 const CLAIM: Duration = Duration::from_mins(1);
 /// Attempts at one notice before it is given up.
 pub const ATTEMPTS: u32 = 6;
-/// Letters that one address gets in a day, unless the settings say otherwise: a guest of several events, or a
-/// photographer who looks at each, gets them all. A guess, revisit.
+/// The default limit of e-mails for one address in a day: enough for a photographer with several events. A guess,
+/// revisit.
 pub const MAX_PER_ADDRESS: u32 = 20;
 /// Problems that are told in the state.
 const PROBLEMS_KEPT: usize = 10;
@@ -72,9 +72,9 @@ pub struct Mail {
     pub job: JobKey,
     /// What it says.
     pub letter: Letter,
-    /// Whose wishes and limit count; `None` for operators, who are always told.
+    /// The addressee, for the daily limit and the opt-out; `None` for operators, who have neither.
     pub addressee: Option<Addressee>,
-    /// The link by which the recipient gets no more. Whoever has it can follow it.
+    /// The unsubscribe link. Anyone who has it can use it.
     pub unsubscribe: Option<String>,
 }
 
@@ -145,9 +145,9 @@ pub trait Courier: Send + Sync + 'static {
 pub struct DeliverOptions {
     /// Operators who are told of jobs that failed.
     pub alert_to: Vec<String>,
-    /// Letters that one address gets in a day (UTC) at most, whichever jobs they are about.
+    /// The most e-mails for one address in a day (UTC), across all jobs.
     pub max_per_address: u32,
-    /// Where recipients say that they want no more.
+    /// The unsubscribe page.
     pub unsubscribe: Option<Arc<Unsubscribe>>,
 }
 
@@ -361,7 +361,7 @@ impl<B: Bucket, A: ArchiveStore> Deliverer<'_, B, A> {
         Ok(record)
     }
 
-    /// Why an addressee gets no letter.
+    /// Returns the reason for not sending an e-mail, if there is one.
     async fn objection(
         &self,
         notice: &Notice,

@@ -74,7 +74,7 @@ impl Record {
         }
     }
 
-    /// After a letter that was handed over came back; `None` if that is known.
+    /// Returns the record of an e-mail that bounced; `None` if it has failed already.
     pub(super) fn came_back(&self, problem: &str, now: Timestamp) -> Option<Self> {
         (self.outcome != Outcome::Failed).then(|| Self {
             outcome: Outcome::Failed,

@@ -46,7 +46,7 @@ pub struct WireOptions {
     pub mail: Option<MailOptions>,
     /// The secret that webhooks are signed with; without it, none is called.
     pub webhook_secret: Option<SecretText>,
-    /// Which webhooks may be called.
+    /// Rules for the addresses of webhooks.
     pub webhooks: SourceRules,
     /// Whether webhooks may be on loopback and private addresses, and without encryption.
     pub allow_private: bool,
@@ -74,7 +74,7 @@ pub struct MailOptions {
     pub from: String,
     /// Where answers go.
     pub reply_to: Option<String>,
-    /// Whether somebody reports what becomes of letters, who must be told which one it is.
+    /// True if SES reports bounces: each e-mail then names its job in a header.
     pub has_feedback: bool,
 }
 

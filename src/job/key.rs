@@ -102,7 +102,7 @@ impl Layout {
     pub const ARCHIVES: &'static str = "archives/";
     /// When personal data was deleted last.
     pub const SWEPT: &'static str = "jobs/swept.json";
-    /// What the keys begin with of how many letters each address has got, by day.
+    /// The prefix of the daily e-mail counts.
     pub const LETTERS: &'static str = "mail/letters/";
     const STATE: &'static str = "state.json";
 
@@ -117,12 +117,12 @@ impl Layout {
         format!("{}{secret}/", Self::ARCHIVES)
     }
 
-    /// How many letters an addressee has got on a day, such as `2026-11-27`.
+    /// The key of an addressee's e-mail count on a day, such as `2026-11-27`.
     pub fn letters(day: &str, addressee: &str) -> String {
         format!("{}{day}/{addressee}.json", Self::LETTERS)
     }
 
-    /// Says, by being there, that an addressee wants no more letters.
+    /// The key of the object that marks an addressee as unsubscribed.
     pub fn unsubscribed(addressee: &str) -> String {
         format!("mail/unsubscribed/{addressee}.json")
     }

@@ -18,7 +18,7 @@ pub(super) struct Page {
     pub(super) blocks: Vec<Block>,
     /// Why the reader receives it.
     pub(super) footer: String,
-    /// How to receive no more: a link's words and its address.
+    /// The unsubscribe link: its words and its address.
     pub(super) unsubscribe: Option<(String, String)>,
 }
 

@@ -33,7 +33,7 @@ pub struct Ready<'a> {
     pub missing_count: usize,
     /// Until when the links work.
     pub expires_at: Timestamp,
-    /// The link by which the reader gets no more letters.
+    /// The unsubscribe link.
     pub unsubscribe: Option<&'a str>,
 }
 

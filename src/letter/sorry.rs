@@ -14,7 +14,7 @@ pub struct Sorry<'a> {
     pub trouble: Trouble,
     /// Whether the operator has been told, too.
     pub operator_told: bool,
-    /// The link by which the reader gets no more letters.
+    /// The unsubscribe link.
     pub unsubscribe: Option<&'a str>,
 }
 

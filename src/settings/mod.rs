@@ -129,11 +129,11 @@ pub struct DeliverSettings {
     pub webhook_secret: Option<Secret>,
     /// Hosts of webhooks that are called, written like `source.allowed_hosts`.
     pub webhook_hosts: Names,
-    /// The most letters that one address gets in a day; 1 to 10000.
+    /// The most e-mails for one address in a day; 1 to 10000.
     pub max_per_address: u32,
-    /// The queue (SQS) of what Amazon SES reports of letters, by URL.
+    /// The URL of the queue (SQS) with bounces and complaints from Amazon SES.
     pub feedback_url: Option<Text>,
-    /// The page where recipients say that they want no more letters.
+    /// The unsubscribe page.
     pub unsubscribe_url: Option<Text>,
     /// The secret that links to it are signed with: `whsec_…`.
     pub unsubscribe_secret: Option<Secret>,
@@ -210,7 +210,7 @@ pub struct BatchSettings {
     pub job_queue: Option<Text>,
     /// The definition of the containers' jobs, by ARN or name.
     pub job_definition: Option<Text>,
-    /// The queue (SQS) that containers are asked for at, by URL; instead of the two above.
+    /// The URL of the doorbell (SQS); replaces the two above.
     pub doorbell_url: Option<Text>,
     /// The most containers that `submit` asks for; 1 to 1000.
     pub max_containers: usize,
@@ -481,7 +481,7 @@ impl Settings {
     /// What those who want to know are told.
     ///
     /// # Errors
-    /// If only one half of what links to the page need is there, or the secret is none.
+    /// If only one of the page and its secret is set, or the secret is malformed.
     pub fn deliver_options(&self) -> Result<DeliverOptions, SettingsError> {
         let deliver = &self.deliver;
         let (url, secret) = (&deliver.unsubscribe_url, &deliver.unsubscribe_secret);
@@ -886,7 +886,7 @@ pub struct ServiceNames {
     pub queue_url: String,
 }
 
-/// What starts containers, by name.
+/// The names of the compute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContainerNames {
     /// AWS Batch itself.
@@ -898,7 +898,7 @@ pub enum ContainerNames {
     },
     /// A queue from which a pipe asks Batch.
     Doorbell {
-        /// Its URL.
+        /// The URL of the queue.
         url: String,
     },
 }

@@ -330,7 +330,7 @@ mod tests {
         })
     }
 
-    /// Whoever writes a state into the bucket, or names photos, writes no line of ours.
+    /// A name in a state must not look like a line of the report.
     #[test]
     fn names_with_line_breaks_make_no_lines() {
         let mut state = begun();

@@ -486,7 +486,7 @@ async fn who_was_told_by_a_container_of_before_is_not_told_again() {
     assert_eq!(world.state(&job).await.delivery.unwrap().mails, 2);
 }
 
-/// What Amazon SES reports, in the words of its documentation, of the letter of a delivery record.
+/// An event of Amazon SES, from its documentation, about the e-mail of a delivery record.
 fn reported(index: usize, record: &str, to: &str) -> String {
     let events = include_str!("../data/ses-events.json");
     let events: Vec<Value> = serde_json::from_str(events).unwrap();
@@ -556,7 +556,7 @@ async fn letters_that_come_back_are_in_the_state_and_spam_ends_them() {
     assert_eq!(take_in().await, 1);
 }
 
-/// Who may hand in jobs may name any address: it gets so many letters a day, and none when its owner wants none.
+/// A manifest may name any address, so an address has a daily limit and an opt-out.
 #[tokio::test(start_paused = true)]
 async fn one_address_gets_so_many_letters_a_day_and_none_if_it_wants_none() {
     let mut world = World::new();

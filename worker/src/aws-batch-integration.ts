@@ -175,8 +175,8 @@ export class AWSBatchIntegration {
     return verify(this.#env.WEBHOOK_SECRET, request, Date.now(), receiver);
   }
 
-  /** Notes that whoever has got an e-mail wants no more, or wants them again (RFC 8058): by `a` and `t` of the link in
-   * it. False if the link is not one of ours. */
+  /** Unsubscribes the recipient of an e-mail, or subscribes them again (RFC 8058), by `a` and `t` of the link in it.
+   * False if the signature is wrong. */
   async unsubscribe(a: string, t: string, again = false): Promise<boolean> {
     if (!(await isUnsubscribe(this.#env.UNSUBSCRIBE_SECRET, a, t))) return false;
     const key = `mail/unsubscribed/${a}.json`;

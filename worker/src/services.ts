@@ -164,8 +164,8 @@ export class Services {
     return this.#sqs("SendMessage", { MessageBody: body });
   }
 
-  /** Containers that will run, and those that run. With a doorbell, one for each message: each was sent by somebody
-   * who rang. */
+  /** Containers that will run, and those that run. With a doorbell, one for each message, since each sender
+   * rang once. */
   async _active(): Promise<[number, number]> {
     const { _bell, _definition, _max } = this._settings;
     if (_bell) return this._depth();

@@ -170,7 +170,7 @@ export interface JobStatus extends State {
   /** The stream in CloudWatch Logs of the container that worked on it last, if the state knows it; `submit status`
    * asks Batch, too. */
   log_stream: string | null;
-  /** Links to the archives, in order; empty where none was asked for. Whoever has one can follow it. */
+  /** Links to the archives, in order; empty where none was requested. Anyone who has a link can use it. */
   links: string[];
   /** The container that had it is gone, and none has taken over yet. */
   lost: boolean;

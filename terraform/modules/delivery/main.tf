@@ -15,7 +15,7 @@ locals {
   data.aws_region.current.name) : null
 }
 
-# What becomes of letters is reported: that they came back, or were marked as spam.
+# SES reports bounces and complaints.
 resource "aws_sesv2_configuration_set" "this" {
   count = local.ses ? 1 : 0
 
@@ -26,7 +26,7 @@ resource "aws_sesv2_configuration_set" "this" {
     reputation_metrics_enabled = true
   }
 
-  # Nobody is written to again whose mailbox is not there, or who wants nothing.
+  # SES sends nothing more to addresses that bounced or complained.
   suppression_options {
     suppressed_reasons = ["BOUNCE", "COMPLAINT"]
   }
@@ -86,7 +86,7 @@ resource "aws_sns_topic_policy" "feedback" {
   policy = data.aws_iam_policy_document.topic[0].json
 }
 
-# Kept until a container, or an operator's `submit status`, takes it in. It holds addresses.
+# A container or `submit status` reads it. Its messages contain addresses.
 resource "aws_sqs_queue" "feedback" {
   count = local.ses ? 1 : 0
 

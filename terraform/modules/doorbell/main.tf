@@ -1,5 +1,5 @@
-# A queue at which containers are asked for. Whoever may only ring cannot choose with which command or environment
-# a container starts, which `batch:SubmitJob` allows: IAM has no condition for `containerOverrides`.
+# A queue from which a pipe submits Batch jobs. A caller that may only ring chooses neither the command nor the
+# environment of a container. `batch:SubmitJob` allows both: IAM has no condition for `containerOverrides`.
 
 data "aws_caller_identity" "current" {}
 
@@ -43,7 +43,7 @@ resource "aws_sqs_queue_policy" "tls_only" {
 # One container for each message. Nothing of a message reaches Batch: neither parameters nor overrides are given.
 resource "aws_pipes_pipe" "doorbell" {
   name        = "${var.name}-doorbell"
-  description = "Asks Batch for a container when somebody rings"
+  description = "Submits a Batch job for each message"
   role_arn    = aws_iam_role.pipe.arn
   source      = aws_sqs_queue.doorbell.arn
   target      = var.job_queue_arn

@@ -145,7 +145,7 @@ const button = (title: string, text: string, action: string, label: string): Pag
 
 /** Behind the link in an e-mail, whose query is handed on. */
 export const unsubscribePage = (query: string) =>
-  button("No more e-mails?", "You then get no more e-mails about photos, whoever asks for them. Links that you have still work.", `/unsubscribe${query}`, "No more e-mails");
+  button("No more e-mails?", "You will get no more e-mails about photos. Links that you already have still work.", `/unsubscribe${query}`, "No more e-mails");
 
 export const unsubscribedPage = (query: string) =>
   button("You get no more e-mails", "If that was a mistake, you can take it back.", `/unsubscribe${query}&again=1`, "I want them again");
